@@ -1,0 +1,373 @@
+//! PID 1 of the job: starts the main process, reaps, passes signals on, and ends everything.
+//!
+//! A copy of the supervisor (no exec, so no file that the job could have replaced), which
+//! nobody in the job may trace. Signals that it has no handler for do not reach a PID 1 from inside;
+//! SIGKILL and SIGSTOP reach it only from outside.
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use terrarium_core::CpuSet;
+use terrarium_sys::Errno;
+use terrarium_sys::fds::{Channel, Incoming, close_from, point_to_null};
+use terrarium_sys::process::{
+    self, Command, Forked, Namespaces, WaitStatus, clone_process, exit_now, kill_all, peek_ended, signal_all,
+    signal_one, wait_for,
+};
+use terrarium_sys::signals::{Inherited, SignalFd};
+use terrarium_sys::step::{Interpreter, Planned};
+
+use crate::affinity;
+use crate::view::note;
+use crate::wire::{FromInit, MAX, Reached, ToInit, what};
+
+/// The main process is the first that init starts, so this is its PID in the namespace.
+pub(crate) const MAIN_PID: i32 = 2;
+
+/// How many names of what was left behind are noted.
+const NAMES: usize = 32;
+
+/// Everything that init needs, made by the supervisor before clone.
+pub(crate) struct Init<'a> {
+    pub(crate) steps: &'a [Planned],
+    pub(crate) job_steps: &'a [Planned],
+    pub(crate) command: &'a Command,
+    pub(crate) inherited: &'a Inherited,
+    pub(crate) signals: &'a SignalFd,
+    pub(crate) channel: Channel,
+    /// The cgroup v2 directory to clone the main process into.
+    pub(crate) cgroup: Option<BorrowedFd<'a>>,
+    /// Its cgroup.procs, for kernels that cannot.
+    pub(crate) cgroup_procs: Option<BorrowedFd<'a>>,
+    /// What sched_setaffinity is held to, if it is answered.
+    pub(crate) cpus: Option<&'a CpuSet>,
+}
+
+struct State<'a> {
+    channel: &'a Channel,
+    signals: &'a SignalFd,
+    /// Signals seen here, not yet asked for by the supervisor.
+    seen: HashMap<i32, Reached>,
+    main: Option<WaitStatus>,
+    /// The job was asked to end; what handles SIGTERM may finish.
+    ending: bool,
+    killing: bool,
+    user: Duration,
+    system: Duration,
+    killed: u64,
+    names: Vec<String>,
+}
+
+/// Runs as PID 1 and does not return.
+pub(crate) fn run(init: &Init<'_>) -> ! {
+    let channel = &init.channel;
+    let tell = |message: FromInit| channel.send(&message.encode(), None);
+    let mut interpreter = Interpreter::new();
+    if let Err(failed) = interpreter.run(init.steps) {
+        let _ = tell(FromInit::StepFailed { job: false, index: failed.index, errno: failed.errno as i32 });
+        exit_now(1);
+    }
+    // If mounting /proc failed, what is there counts PIDs as the host does: of no use here.
+    let own_proc = interpreter.notes >> note::PROC & 1 == 0;
+    let proc = own_proc.then(|| fs::File::open("/proc").ok()).flatten();
+    let ready = FromInit::Ready { notes: interpreter.notes };
+    let _ = channel.send(&ready.encode(), proc.as_ref().map(AsFd::as_fd));
+    drop(proc);
+    // The main process hands over the listener of its filter through this.
+    let listener_channel = init.cpus.and_then(|_| Channel::pair().ok());
+    match fork_main(init.cgroup) {
+        Ok((Forked::Child, joined)) => become_main(init, joined, listener_channel.as_ref().map(|(_, theirs)| theirs)),
+        Ok((Forked::Parent(_), _)) => {}
+        Err(errno) => {
+            let _ = tell(FromInit::Failed { what: what::FORK, errno: errno as i32 });
+            exit_now(1);
+        }
+    }
+    let ours = listener_channel.map(|(ours, _)| ours);
+    // Init must hold nothing of the job's open: not the other end of its pipes, not its files.
+    for fd in 0..3 {
+        let _ = point_to_null(fd);
+    }
+    let mut keep = vec![channel.as_fd().as_raw_fd(), init.signals.as_fd().as_raw_fd()];
+    keep.extend(ours.iter().map(|c| c.as_fd().as_raw_fd()));
+    close_from(3, &keep);
+    let mut state = State {
+        channel,
+        signals: init.signals,
+        seen: HashMap::new(),
+        main: None,
+        ending: false,
+        killing: false,
+        user: Duration::ZERO,
+        system: Duration::ZERO,
+        killed: 0,
+        names: Vec::new(),
+    };
+    state.run(ours, init.cpus)
+}
+
+/// Forks the main process, straight into its cgroup where the kernel can; whether it is there already.
+fn fork_main(cgroup: Option<BorrowedFd<'_>>) -> Result<(Forked, bool), Errno> {
+    if cgroup.is_some() {
+        match clone_process(Namespaces::default(), cgroup) {
+            Err(Errno::ENOSYS | Errno::E2BIG | Errno::EINVAL) => {}
+            other => return Ok((other?, true)),
+        }
+    }
+    Ok((clone_process(Namespaces::default(), None)?, false))
+}
+
+fn become_main(init: &Init<'_>, joined: bool, listener_channel: Option<&Channel>) -> ! {
+    let tell = |message: FromInit| init.channel.send(&message.encode(), None);
+    let mut interpreter = Interpreter::new();
+    if let (false, Some(procs)) = (joined, init.cgroup_procs)
+        && let Err(errno) = nix::unistd::write(procs, b"0")
+    {
+        let _ = tell(FromInit::StepFailed { job: true, index: usize::MAX, errno: errno as i32 });
+        exit_now(125);
+    }
+    if let Err(failed) = interpreter.run(init.job_steps) {
+        let _ = tell(FromInit::StepFailed { job: true, index: failed.index, errno: failed.errno as i32 });
+        exit_now(125);
+    }
+    if interpreter.notes != 0 {
+        let _ = tell(FromInit::JobNotes { notes: interpreter.notes });
+    }
+    if let (Some(channel), Some(listener)) = (listener_channel, &interpreter.listener) {
+        let _ = channel.send(b"l", Some(listener.as_fd()));
+    }
+    init.inherited.restore();
+    let errno = init.command.exec();
+    let _ = tell(FromInit::ExecFailed { errno: errno as i32 });
+    exit_now(127)
+}
+
+impl State<'_> {
+    fn tell(&self, message: &FromInit) {
+        // The supervisor may be gone; then the closed channel is seen in the loop.
+        let _ = self.channel.send(&message.encode(), None);
+    }
+
+    fn run(&mut self, mut listener_channel: Option<Channel>, cpus: Option<&CpuSet>) -> ! {
+        let mut listener: Option<OwnedFd> = None;
+        loop {
+            let mut fds = vec![
+                PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.channel.as_fd(), PollFlags::POLLIN),
+            ];
+            if let Some(fd) = &listener {
+                fds.push(PollFd::new(fd.as_fd(), PollFlags::POLLIN));
+            } else if let Some(channel) = &listener_channel {
+                fds.push(PollFd::new(channel.as_fd(), PollFlags::POLLIN));
+            }
+            // Only while the rest of an ending job may still finish is there something to look at.
+            let waiting = self.ending && self.main.is_some() && !self.killing;
+            let timeout = if waiting { PollTimeout::from(50u8) } else { PollTimeout::NONE };
+            let _ = poll(&mut fds, timeout);
+            let third = fds.get(2).and_then(PollFd::revents).unwrap_or(PollFlags::empty());
+            if third.contains(PollFlags::POLLIN) {
+                if let (Some(fd), Some(cpus)) = (&listener, cpus) {
+                    affinity::answer_one(fd.as_fd(), cpus);
+                } else if let Some(channel) = &listener_channel
+                    && let Ok(Incoming::Message(_, Some(fd))) = channel.receive(&mut [0; 4])
+                {
+                    listener = Some(fd);
+                    listener_channel = None;
+                }
+            } else if third.intersects(PollFlags::POLLHUP | PollFlags::POLLERR) {
+                // No thread is left that has the filter, or the main process never installed one.
+                listener = None;
+                listener_channel = None;
+            }
+            self.read_signals();
+            self.read_channel();
+            self.reap();
+            if waiting && self.main.is_some() && !handles_term() {
+                self.kill();
+            }
+        }
+    }
+
+    fn read_signals(&mut self) {
+        while let Some(received) = self.signals.next() {
+            let reached = if received.sender == 0 { Reached::FromOutside } else { Reached::FromInside };
+            self.seen.insert(received.signal, reached);
+        }
+    }
+
+    fn read_channel(&mut self) {
+        let mut buffer = [0u8; MAX];
+        loop {
+            match self.channel.receive(&mut buffer) {
+                Ok(Incoming::Message(n, _)) => match ToInit::decode(&buffer[..n]) {
+                    Some(ToInit::Forward(signal)) => self.forward(signal),
+                    Some(ToInit::Ending) => self.ending = true,
+                    Some(ToInit::TermAll) => {
+                        self.ending = true;
+                        term_all();
+                    }
+                    Some(ToInit::Kill) => self.kill(),
+                    None => {}
+                },
+                Ok(Incoming::Nothing) => return,
+                // The supervisor is dead: so is the job. (Its death also sends SIGKILL here, but
+                // that is bound to the thread that made us and can come too early to be armed.)
+                Ok(Incoming::Closed) | Err(_) => {
+                    let _ = kill_all();
+                    exit_now(1);
+                }
+            }
+        }
+    }
+
+    /// Sees that the main process gets a signal once.
+    ///
+    /// The supervisor, init and the main process start out in one process group. A signal to the group (Ctrl-C,
+    /// `kill %1`) reaches all three by itself; one to the supervisor alone reaches only it. The
+    /// kernel signals the youngest member of a group first, so when the supervisor has its copy, init
+    /// has its own: that init saw one tells the two cases apart.
+    fn forward(&mut self, signal: i32) {
+        self.read_signals();
+        let reached = self.seen.remove(&signal).unwrap_or(Reached::No);
+        if reached == Reached::No && self.main.is_none() {
+            let _ = signal_one(MAIN_PID, signal);
+        }
+        self.tell(&FromInit::Forwarded { signal, reached });
+    }
+
+    fn count(&mut self, child: &process::Waited) {
+        self.user += child.user;
+        self.system += child.system;
+    }
+
+    fn reap(&mut self) {
+        loop {
+            match wait_for(-1, false) {
+                Ok(Some(child)) if child.status.is_end() => {
+                    self.count(&child);
+                    if child.pid == MAIN_PID {
+                        self.main_ended(child.status);
+                    }
+                }
+                Ok(Some(child)) => {
+                    if let (MAIN_PID, WaitStatus::Stopped(signal)) = (child.pid, child.status) {
+                        self.tell(&FromInit::Stopped { signal });
+                    }
+                }
+                Ok(None) => break,
+                Err(_) if self.main.is_some() => self.finish(),
+                Err(_) => break,
+            }
+        }
+        if self.main.is_some() && !self.ending {
+            self.kill();
+        }
+    }
+
+    fn main_ended(&mut self, status: WaitStatus) {
+        self.main = Some(status);
+        self.tell(&FromInit::MainEnded { status });
+        if self.ending {
+            term_all();
+        }
+    }
+
+    /// Kills and reaps all that is left, and ends.
+    fn kill(&mut self) -> ! {
+        self.killing = true;
+        self.tell(&FromInit::Killing);
+        let _ = kill_all();
+        loop {
+            // A dead process keeps its name until it is waited for.
+            let name = if self.names.len() < NAMES {
+                self.wait_for_name()
+            } else {
+                None
+            };
+            match wait_for(-1, true) {
+                Ok(Some(child)) if child.status.is_end() => {
+                    self.count(&child);
+                    if child.pid == MAIN_PID && self.main.is_none() {
+                        self.main = Some(child.status);
+                        self.tell(&FromInit::MainEnded { status: child.status });
+                    } else if child.status == WaitStatus::Signaled(9) {
+                        self.killed += 1;
+                        if let Some((pid, name)) = name
+                            && pid == child.pid
+                        {
+                            self.names.push(name);
+                        }
+                    }
+                }
+                Ok(_) => {}
+                Err(_) => self.finish(),
+            }
+        }
+    }
+
+    /// The next process to be waited for, by name.
+    fn wait_for_name(&self) -> Option<(i32, String)> {
+        let pid = peek_ended().ok()?;
+        let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
+        Some((pid, String::from_utf8_lossy(&name).trim_end().to_owned()))
+    }
+
+    /// No child is left. What else could be in the namespace (a process that entered from outside)
+    /// is killed by the kernel when this process ends, and waited for before the supervisor sees it end.
+    fn finish(&mut self) -> ! {
+        let names = std::mem::take(&mut self.names);
+        self.tell(&FromInit::Done { user: self.user, system: self.system, killed: self.killed, names });
+        exit_now(0)
+    }
+}
+
+/// SIGTERM for everybody; SIGCONT so that the stopped can act on it.
+fn term_all() {
+    let _ = signal_all(15);
+    let _ = signal_all(18);
+}
+
+/// Whether some process is left that has a handler for SIGTERM, or holds it back: one that may still be
+/// finishing. One that ignores it will not end for it, however long one waits.
+fn handles_term() -> bool {
+    let Ok(entries) = fs::read_dir("/proc") else { return true };
+    entries
+        .flatten()
+        .filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok())
+        .filter(|pid| *pid != 1)
+        .filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/status")).ok())
+        .any(|status| status_handles_term(&status))
+}
+
+fn status_handles_term(status: &str) -> bool {
+    const TERM: u64 = 1 << (15 - 1);
+    let field = |name: &str| status.lines().find_map(|l| l.strip_prefix(name)).map(str::trim);
+    let has = |name: &str| {
+        field(name).and_then(|v| u64::from_str_radix(v, 16).ok()).is_some_and(|mask| mask & TERM != 0)
+    };
+    let dead = field("State:").is_some_and(|s| s.starts_with(['Z', 'X']));
+    !dead && (has("SigCgt:") || (has("SigBlk:") && !has("SigIgn:")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_still_be_finishing() {
+        let status = |state: &str, blocked: &str, ignored: &str, caught: &str| {
+            status_handles_term(&format!(
+                "Name:\tx\nState:\t{state}\nSigBlk:\t{blocked}\nSigIgn:\t{ignored}\nSigCgt:\t{caught}\n"
+            ))
+        };
+        let (no, term) = ("0000000000000000", "0000000000004000");
+        assert!(status("S (sleeping)", no, no, term));
+        assert!(status("S (sleeping)", term, no, no));
+        assert!(!status("S (sleeping)", no, term, no));
+        assert!(!status("S (sleeping)", no, no, no));
+        assert!(!status("Z (zombie)", no, no, term));
+    }
+}

@@ -1,0 +1,32 @@
+//! Holds a job so that nothing of it survives, inside limits that the kernel enforces.
+//!
+//! [`JailSpec`] says what is wanted, [`Plan`] what will be done, [`start`] does it, and
+//! [`Running::wait`] returns an [`Outcome`] only when the set of the job's processes is
+//! proven empty, or says which are left.
+
+#![forbid(unsafe_code)]
+
+mod affinity;
+pub mod cgroup;
+mod error;
+mod gpu;
+pub mod host;
+mod init;
+pub mod plan;
+pub mod reap;
+mod running;
+pub mod shared;
+mod sockets;
+pub mod spec;
+mod supervision;
+mod survivors;
+pub mod view;
+mod wire;
+
+pub use error::JailError;
+pub use gpu::{Gpus, visible_gpus};
+pub use plan::Plan;
+pub use running::{Observer, Outcome, Running, preview, start};
+pub use sockets::service_sockets;
+pub use spec::JailSpec;
+pub use supervision::{Cause, Notice};

@@ -1,0 +1,303 @@
+//! From a [`JailSpec`] to a [`Plan`]: everything that will be done, as data.
+
+use std::ffi::CString;
+use std::fmt;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{getegid, geteuid};
+use terrarium_core::report::{Enforcer, Limit, Limits};
+use terrarium_core::{Finding, JobId, Tier};
+use terrarium_sys::process::Namespaces;
+use terrarium_sys::seccomp::Filter;
+use terrarium_sys::step::{Planned, Step, rlimit};
+
+use crate::affinity::mask;
+use crate::cgroup::{Groups, Wanted};
+use crate::error::JailError;
+use crate::host::Host;
+use crate::spec::{JailSpec, Shm};
+use crate::view::{self, RealFiles, note};
+
+/// What will be done for one run.
+#[derive(Debug)]
+pub struct Plan {
+    /// Name of the run.
+    pub job: JobId,
+    /// What holds it.
+    pub tier: Tier,
+    /// The namespaces it gets.
+    pub namespaces: Namespaces,
+    /// What its init does before anything else.
+    pub init_steps: Vec<Planned>,
+    /// What its main process does before exec.
+    pub main_steps: Vec<Planned>,
+    /// The limits, and what enforces each.
+    pub limits: Limits,
+    /// Directories that hold the limits.
+    pub cgroups: Vec<PathBuf>,
+    /// What the user should know.
+    pub findings: Vec<Finding>,
+}
+
+impl Plan {
+    pub(crate) fn make(host: &Host, spec: &JailSpec, tier: Tier, job: JobId, groups: &Groups) -> Result<Plan, JailError> {
+        let mut findings = Vec::new();
+        let limits = limits(spec, tier, groups, &mut findings);
+        let memory_enforcer = limits.memory.as_ref().and_then(|l| l.enforced_by);
+        if spec.require_memory && memory_enforcer == Some(Enforcer::RlimitData) {
+            return Err(JailError::MemoryNotHeld { reasons: groups.reasons.clone() });
+        }
+        let mounts = host.mounts().map_err(|e| JailError::Host { what: "/proc/self/mountinfo".into(), source: e })?;
+        let mut init_steps: Vec<Planned> = vec![Step::DieWithParent.into()];
+        if tier == Tier::Userns {
+            init_steps.extend(identity_steps());
+        }
+        init_steps.extend(view::steps(&spec.view, &groups.covers(), &mounts, &RealFiles)?);
+        if limits.pids.as_ref().and_then(|l| l.enforced_by) == Some(Enforcer::RlimitNproc) {
+            init_steps.push(Planned::noting(Step::ProbeNproc, note::NPROC));
+        }
+        init_steps.push(Step::Undumpable.into());
+        Ok(Plan {
+            job,
+            tier,
+            namespaces: Namespaces {
+                user: tier == Tier::Userns,
+                pid: true,
+                mount: true,
+                ipc: matches!(spec.view.shm, Shm::Private(_)),
+                net: spec.view.no_network,
+            },
+            init_steps,
+            main_steps: main_steps(spec, tier, &limits, groups)?,
+            limits,
+            cgroups: groups.paths().into_iter().map(Path::to_owned).collect(),
+            findings,
+        })
+    }
+
+    /// The memory limit, if each process has its own.
+    pub fn memory_is_per_process(&self) -> bool {
+        self.limits.memory.as_ref().and_then(|l| l.enforced_by) == Some(Enforcer::RlimitData)
+    }
+}
+
+/// The user in the new user namespace is the same as outside; nobody else exists there.
+fn identity_steps() -> [Planned; 3] {
+    let write = |path: &str, data: String| -> Planned {
+        Step::WriteFile { path: c(Path::new(path)), data: data.into_bytes() }.into()
+    };
+    let (uid, gid) = (geteuid(), getegid());
+    [
+        // The kernel wants this first: else dropping a group could gain access.
+        write("/proc/self/setgroups", "deny".to_owned()),
+        write("/proc/self/uid_map", format!("{uid} {uid} 1")),
+        write("/proc/self/gid_map", format!("{gid} {gid} 1")),
+    ]
+}
+
+/// For paths that come from the kernel or from literals: they cannot hold a NUL.
+fn c(path: &Path) -> CString {
+    CString::new(path.as_os_str().as_bytes()).unwrap_or_default()
+}
+
+/// What is asked of cgroups.
+pub(crate) fn wanted(spec: &JailSpec) -> Wanted {
+    Wanted {
+        memory: spec.limits.memory,
+        swap: spec.limits.swap,
+        cpus: spec.limits.cpus.clone(),
+        pids: spec.limits.pids,
+    }
+}
+
+fn limits(spec: &JailSpec, tier: Tier, groups: &Groups, findings: &mut Vec<Finding>) -> Limits {
+    let held = groups.held;
+    let why = || match groups.reasons.first() {
+        Some(reason) => format!(" ({reason})"),
+        None => String::new(),
+    };
+    let memory = spec.limits.memory.map(|value| {
+        if held.memory.is_none() {
+            findings.push(
+                Finding::new(
+                    "mem-per-process",
+                    format!(
+                        "--mem {} holds for each process alone (RLIMIT_DATA), not for the job: no memory cgroup is to be had{}. \
+                         It does not stop shared mappings, memfd, files in /dev/shm, or many processes together; \
+                         and it counts memory that was never touched, such as thread stacks",
+                        value.as_argument(),
+                        why()
+                    ),
+                )
+                .hint(
+                    "for a limit on the whole job start it as `systemd-run --user --scope -p Delegate=yes terrarium run …`, \
+                     or ask for it from the batch system; --require-mem refuses to start without",
+                ),
+            );
+        }
+        Limit { value, enforced_by: held.memory.or(Some(Enforcer::RlimitData)) }
+    });
+    let swap = spec.limits.swap.map(|value| {
+        // Without a cgroup the missing memory limit is the finding; one is enough.
+        if held.swap.is_none() && held.memory.is_some() {
+            findings.push(
+                Finding::new("swap-not-limited", "--swap is not enforced: this kernel does not account swap by cgroup")
+                    .hint("boot with swapaccount=1, or turn swap off on the node"),
+            );
+        }
+        Limit { value, enforced_by: held.swap }
+    });
+    let cpus = spec
+        .limits
+        .cpus
+        .as_ref()
+        .map(|set| Limit { value: set.to_string(), enforced_by: held.cpus.or(Some(Enforcer::Seccomp)) });
+    let pids = spec.limits.pids.map(|value| {
+        let rlimit = (tier == Tier::Userns).then_some(Enforcer::RlimitNproc);
+        if held.pids.or(rlimit).is_none() {
+            findings.push(Finding::new("pids-not-limited", format!("--pids is not enforced: no pids cgroup is to be had{}", why())));
+        }
+        Limit { value, enforced_by: held.pids.or(rlimit) }
+    });
+    let time_seconds =
+        spec.limits.time.map(|t| Limit { value: t.as_secs_f64(), enforced_by: Some(Enforcer::Timer) });
+    Limits { memory, swap, cpus, pids, time_seconds }
+}
+
+fn main_steps(spec: &JailSpec, tier: Tier, limits: &Limits, groups: &Groups) -> Result<Vec<Planned>, JailError> {
+    let mut steps: Vec<Planned> = Vec::new();
+    for (procs, path) in groups.v1_procs() {
+        let label = format!("join {}", path.display());
+        steps.push(Step::WriteFd { fd: procs.as_raw_fd(), data: b"0", label }.into());
+    }
+    if !groups.is_empty() {
+        steps.push(Planned::noting(Step::CgroupNamespace, note::CGROUP));
+    }
+    if let Some(limit) = limits.memory.as_ref().filter(|l| l.enforced_by == Some(Enforcer::RlimitData)) {
+        steps.push(Step::Rlimit { name: "RLIMIT_DATA", resource: rlimit::DATA, limit: limit.value.0 }.into());
+    }
+    if let Some(limit) = limits.pids.as_ref().filter(|l| l.enforced_by == Some(Enforcer::RlimitNproc)) {
+        // Init counts as well.
+        let step = Step::Rlimit { name: "RLIMIT_NPROC", resource: rlimit::NPROC, limit: limit.value + 1 };
+        steps.push(Planned { step, note: None, unless: Some(note::NPROC) });
+    }
+    if let Some(cpus) = &spec.limits.cpus {
+        steps.push(Step::Affinity { mask: mask(cpus) }.into());
+    }
+    if tier == Tier::Userns || spec.no_new_privileges {
+        steps.push(Step::NoNewPrivileges.into());
+    }
+    steps.push(Step::Seccomp(Filter::terminal()).into());
+    if limits.cpus.as_ref().is_some_and(|l| l.enforced_by == Some(Enforcer::Seccomp)) {
+        // There can be one such supervisor only: in a run in a run, the outer one's CPUs hold.
+        steps.push(Planned::noting(Step::Seccomp(Filter::affinity()), note::AFFINITY));
+    }
+    if tier == Tier::Userns {
+        steps.push(Step::DropCapabilities.into());
+    }
+    if let Some(directory) = &spec.directory {
+        let path = CString::new(directory.as_os_str().as_bytes())
+            .map_err(|_| view::ViewError::Nul { path: directory.clone() })?;
+        steps.push(Step::ChangeDir { path }.into());
+    }
+    Ok(steps)
+}
+
+/// What failed optional steps mean for the user, and for the limits.
+pub(crate) fn heed_notes(notes: u64, limits: &mut Limits, findings: &mut Vec<Finding>) {
+    let has = |note: u8| notes >> note & 1 == 1;
+    if has(note::PROC) {
+        findings.push(Finding::new(
+            "proc-of-host",
+            "the job sees the host's /proc: this kernel does not let it mount its own here (something covers a part of /proc)",
+        ));
+    }
+    if has(note::AFFINITY)
+        && let Some(cpus) = &mut limits.cpus
+    {
+        cpus.enforced_by = Some(Enforcer::Affinity);
+        findings.push(Finding::new(
+            "cpus-can-widen",
+            format!(
+                "--cpus {} is where the job starts, but it can widen its CPUs up to those of the run around it",
+                cpus.value
+            ),
+        ));
+    }
+    if has(note::NPROC)
+        && let Some(pids) = &mut limits.pids
+    {
+        pids.enforced_by = None;
+        findings.push(Finding::new(
+            "pids-not-limited",
+            "--pids is not enforced: no pids cgroup is to be had, and this kernel counts RLIMIT_NPROC over all of the user's processes",
+        ));
+    }
+    if has(note::SOCKET) {
+        findings.push(Finding::new(
+            "socket-open",
+            "a service manager's socket could not be covered: the job could have processes started outside",
+        ));
+    }
+    if has(note::CGROUP) {
+        findings.push(Finding::new("cgroup-view", "the job sees all of /sys/fs/cgroup: its own part could not be put over it"));
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "job: {}", self.job)?;
+        writeln!(f, "tier: {}", self.tier.describe())?;
+        let ns = self.namespaces;
+        let names: Vec<&str> =
+            [(ns.user, "user"), (ns.pid, "pid"), (ns.mount, "mount"), (ns.ipc, "ipc"), (ns.net, "net")]
+                .into_iter()
+                .filter_map(|(on, name)| on.then_some(name))
+                .collect();
+        writeln!(f, "namespaces: {}", names.join(", "))?;
+        for cgroup in &self.cgroups {
+            writeln!(f, "cgroup: {}", cgroup.display())?;
+        }
+        writeln!(f, "limits:")?;
+        let by = |e: Option<Enforcer>| e.map_or("not enforced".to_owned(), |e| format!("by {}", enforcer_name(e)));
+        let l = &self.limits;
+        let lines = [
+            l.memory.as_ref().map(|x| format!("memory {} {}", x.value, by(x.enforced_by))),
+            l.swap.as_ref().map(|x| format!("swap {} {}", x.value, by(x.enforced_by))),
+            l.cpus.as_ref().map(|x| format!("cpus {} {}", x.value, by(x.enforced_by))),
+            l.pids.as_ref().map(|x| format!("pids {} {}", x.value, by(x.enforced_by))),
+            l.time_seconds.as_ref().map(|x| format!("time {} s {}", x.value, by(x.enforced_by))),
+        ];
+        let mut any = false;
+        for line in lines.into_iter().flatten() {
+            writeln!(f, "  {line}")?;
+            any = true;
+        }
+        if !any {
+            writeln!(f, "  none")?;
+        }
+        for (title, steps) in [("init", &self.init_steps), ("main process", &self.main_steps)] {
+            writeln!(f, "{title}:")?;
+            for planned in steps {
+                let optional = if planned.note.is_some() { " (if it can)" } else { "" };
+                writeln!(f, "  {}{optional}", planned.step)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How an enforcer is called in texts.
+pub fn enforcer_name(enforcer: Enforcer) -> &'static str {
+    match enforcer {
+        Enforcer::CgroupV2 => "cgroup v2",
+        Enforcer::CgroupV1 => "cgroup v1",
+        Enforcer::RlimitData => "RLIMIT_DATA, each process alone",
+        Enforcer::RlimitNproc => "RLIMIT_NPROC in the job's user namespace",
+        Enforcer::Seccomp => "seccomp",
+        Enforcer::Affinity => "affinity only",
+        Enforcer::Timer => "timer",
+    }
+}

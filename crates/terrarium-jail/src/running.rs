@@ -1,0 +1,533 @@
+//! The supervisor: starts init, watches, and proves that nothing is left.
+
+use std::ffi::{CString, OsString};
+use std::fs;
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::geteuid;
+use terrarium_core::report::{End, Limits, Survivor};
+use terrarium_core::{Finding, JobId, Tier};
+use terrarium_sys::Errno;
+use terrarium_sys::fds::{
+    Channel, Incoming, close_from, is_group_empty, point_to_null, take_terminal, terminal_foreground,
+};
+use terrarium_sys::process::{
+    Command, Forked, Namespaces, WaitStatus, clone_process, exit_now, signal_one, wait_for,
+};
+use terrarium_sys::signals::{self, SignalFd, stop_self};
+
+use crate::cgroup::{Context, Counted, Groups};
+use crate::error::JailError;
+use crate::host::{Host, parse_stat};
+use crate::init::{Init, MAIN_PID};
+use crate::plan::{Plan, heed_notes, wanted};
+use crate::spec::JailSpec;
+use crate::supervision::{Action, Cause, Config, Event, Notice, Supervision};
+use crate::survivors;
+use crate::view;
+use crate::wire::{FromInit, MAX};
+
+/// Waits between looks at the job: soon at first, so that short jobs are seen, then every second.
+const FIRST_SAMPLE: Duration = Duration::from_millis(40);
+const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+
+/// Out-of-memory kills are counted a moment after the event.
+const OOM_LOOKS: [Duration; 4] =
+    [Duration::from_millis(2), Duration::from_millis(10), Duration::from_millis(50), Duration::from_millis(200)];
+
+/// Looks on while the job runs, and is told what is worth telling.
+pub trait Observer {
+    /// From time to time: the job's own /proc, if it has one, and its cgroups.
+    fn sample(&mut self, proc: Option<&Path>, groups: &Groups);
+    /// When something happens.
+    fn notice(&mut self, notice: &Notice);
+}
+
+/// A job that was started.
+pub struct Running {
+    host: Host,
+    plan: Plan,
+    spec_grace: Option<Duration>,
+    kill_wait: Duration,
+    time_limit: Option<Duration>,
+    init: i32,
+    channel: Channel,
+    signals: SignalFd,
+    groups: Groups,
+    command: String,
+    started: Instant,
+    started_at: SystemTime,
+    terminal: Option<OwnedFd>,
+}
+
+/// How a job ended, and what was counted.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Name of the run.
+    pub job: JobId,
+    /// How it ended.
+    pub end: End,
+    /// What held it.
+    pub tier: Tier,
+    /// When it started.
+    pub started_at: SystemTime,
+    /// How long it took, until nothing was left.
+    pub wall: Duration,
+    /// The limits and what enforced them.
+    pub limits: Limits,
+    /// What cgroups counted.
+    pub counted: Counted,
+    /// CPU time of all processes that init waited for.
+    pub waited_cpu: Option<Duration>,
+    /// Processes that were still there when the main process had ended, and were killed.
+    pub killed: u64,
+    /// Names of the first of them.
+    pub killed_names: Vec<String>,
+    /// Processes that could not be killed.
+    pub survivors: Vec<Survivor>,
+    /// cgroups that could not be removed.
+    pub cgroups_left: Vec<PathBuf>,
+    /// What the user should know.
+    pub findings: Vec<Finding>,
+}
+
+/// The tiers that may be possible here, best first.
+fn tiers() -> Vec<Tier> {
+    if geteuid().is_root() { vec![Tier::Root, Tier::Userns] } else { vec![Tier::Userns] }
+}
+
+/// Says why a clone into new namespaces failed, with what could be done.
+fn explain_clone(tier: Tier, errno: Errno) -> String {
+    match (tier, errno) {
+        (Tier::Root, Errno::EPERM) => "not permitted (root without CAP_SYS_ADMIN, as in a container)".to_owned(),
+        (_, Errno::EPERM) => "user namespaces are switched off (kernel.unprivileged_userns_clone, \
+                              kernel.apparmor_restrict_unprivileged_userns), or this is a chroot"
+            .to_owned(),
+        (_, Errno::ENOSPC) => "no namespace is left (user.max_user_namespaces, user.max_pid_namespaces)".to_owned(),
+        (_, errno) => errno.desc().to_owned(),
+    }
+}
+
+/// Makes the plan for the best tier that this host gives, proving by a trial that it does. Starts nothing; cgroups
+/// that the plan speaks of are made and removed again.
+pub fn preview(host: &Host, spec: &JailSpec) -> Result<Plan, JailError> {
+    view::check(&spec.view, &view::RealFiles)?;
+    let mut tried = Vec::new();
+    for tier in tiers() {
+        refuse_weaker(spec, tier, &tried)?;
+        let namespaces =
+            Namespaces { user: tier == Tier::Userns, pid: true, mount: true, ipc: true, ..Namespaces::default() };
+        match clone_process(namespaces, None) {
+            Ok(Forked::Child) => exit_now(0),
+            Ok(Forked::Parent(pid)) => {
+                let _ = wait_for(pid, true);
+                let job = job_id(host)?;
+                let mut groups = make_groups(host, spec, tier, &job);
+                let plan = Plan::make(host, spec, tier, job, &groups);
+                groups.remove();
+                return plan;
+            }
+            Err(errno) => tried.push((tier, explain_clone(tier, errno))),
+        }
+    }
+    Err(not_contained(spec, tried))
+}
+
+fn job_id(host: &Host) -> Result<JobId, JailError> {
+    host.job_id(std::process::id()).ok_or_else(|| JailError::Host {
+        what: "/proc/self".to_owned(),
+        source: std::io::ErrorKind::NotFound.into(),
+    })
+}
+
+fn make_groups(host: &Host, spec: &JailSpec, tier: Tier, job: &JobId) -> Groups {
+    let context = Context { root: tier == Tier::Root, nested: spec.nested };
+    Groups::make(host, job, &wanted(spec), context)
+}
+
+fn refuse_weaker(spec: &JailSpec, tier: Tier, tried: &[(Tier, String)]) -> Result<(), JailError> {
+    match spec.require {
+        Some(required) if tier < required => {
+            let mut tried = tried.to_vec();
+            if tried.is_empty() {
+                tried.push((required, "needs root".to_owned()));
+            }
+            Err(JailError::TierRefused { required, tried })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn not_contained(spec: &JailSpec, tried: Vec<(Tier, String)>) -> JailError {
+    match spec.require {
+        Some(required) => JailError::TierRefused { required, tried },
+        None => JailError::NotContained { tried },
+    }
+}
+
+fn strings(spec: &JailSpec, job: &JobId) -> Result<Command, JailError> {
+    let string = |s: &OsString| CString::new(s.as_bytes()).map_err(|_| JailError::Nul);
+    let args = spec.command.iter().map(string).collect::<Result<Vec<_>, _>>()?;
+    let mut env = Vec::with_capacity(spec.env.len() + 1);
+    for (name, value) in &spec.env {
+        let mut entry = name.as_bytes().to_vec();
+        entry.push(b'=');
+        entry.extend_from_slice(value.as_bytes());
+        env.push(string(&OsString::from_vec(entry))?);
+    }
+    env.push(string(&format!("TERRARIUM_JOB={job}").into())?);
+    Ok(Command::new(args, env))
+}
+
+/// Starts a job in the best tier that this host gives.
+///
+/// The process must have one thread only, and this may be called once: signals are taken over, and standard
+/// input and output are given to the job and closed here.
+pub fn start(host: &Host, spec: &JailSpec) -> Result<Running, JailError> {
+    view::check(&spec.view, &view::RealFiles)?;
+    let system = |what| move |errno| JailError::System { what, errno };
+    let job = job_id(host)?;
+    let command = strings(spec, &job)?;
+    let (inherited, signals) = signals::take_over().map_err(system("taking over signals"))?;
+    let mut tried = Vec::new();
+    for tier in tiers() {
+        refuse_weaker(spec, tier, &tried)?;
+        let mut groups = make_groups(host, spec, tier, &job);
+        let plan = match Plan::make(host, spec, tier, job, &groups) {
+            Ok(plan) => plan,
+            Err(error) => {
+                groups.remove();
+                return Err(error);
+            }
+        };
+        let (ours, theirs) = Channel::pair().map_err(system("making a socket"))?;
+        let started = Instant::now();
+        let started_at = SystemTime::now();
+        match clone_process(plan.namespaces, None) {
+            Ok(Forked::Child) => {
+                drop(ours);
+                crate::init::run(&Init {
+                    steps: &plan.init_steps,
+                    job_steps: &plan.main_steps,
+                    command: &command,
+                    inherited: &inherited,
+                    signals: &signals,
+                    channel: theirs,
+                    cgroup: groups.v2_directory(),
+                    cgroup_procs: groups.v2_procs().map(AsFd::as_fd),
+                    cpus: spec.limits.cpus.as_ref(),
+                })
+            }
+            Ok(Forked::Parent(init)) => {
+                drop(theirs);
+                return Ok(Running {
+                    host: host.clone(),
+                    plan,
+                    spec_grace: spec.grace,
+                    kill_wait: spec.kill_wait,
+                    time_limit: spec.limits.time,
+                    init,
+                    channel: ours,
+                    signals,
+                    groups,
+                    command: spec.command.first().map(|c| c.to_string_lossy().into_owned()).unwrap_or_default(),
+                    started,
+                    started_at,
+                    terminal: None,
+                });
+            }
+            Err(errno) => {
+                groups.remove();
+                tried.push((tier, explain_clone(tier, errno)));
+            }
+        }
+    }
+    Err(not_contained(spec, tried))
+}
+
+/// What came of a wait, beside what the state machine holds.
+#[derive(Default)]
+struct Seen {
+    failure: Option<JailError>,
+    notes: u64,
+    proc: Option<OwnedFd>,
+    done: Option<(Duration, u64, Vec<String>)>,
+    gave_up: bool,
+    init_ended: bool,
+    oom_look: Option<(usize, Duration)>,
+    /// How the main process ended, if that was seen before init said so.
+    main_status: Option<WaitStatus>,
+}
+
+impl Running {
+    /// Name of the run.
+    pub fn job(&self) -> &JobId {
+        &self.plan.job
+    }
+
+    /// What was done to hold it.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Returns when no process of the job is left, or when some are that cannot be killed.
+    pub fn wait(mut self, observer: &mut dyn Observer) -> Result<Outcome, JailError> {
+        self.let_go();
+        let mut machine = Supervision::new(Config {
+            time_limit: self.time_limit,
+            grace: self.spec_grace,
+            kill_wait: self.kill_wait,
+            job_control: self.terminal.is_some(),
+        });
+        let mut seen = Seen::default();
+        self.watch(&mut machine, &mut seen, observer);
+        let counted = self.groups.counted();
+        let survivors = if seen.gave_up { survivors::below(&self.host, self.init as u32) } else { Vec::new() };
+        let wall = self.started.elapsed();
+        let cgroups_left = self.groups.remove();
+        if let Some(terminal) = &self.terminal {
+            // A shell in the job leaves its own, now empty, group in the foreground.
+            if terminal_foreground(terminal.as_fd()).is_some_and(is_group_empty) {
+                take_terminal(terminal.as_fd());
+            }
+        }
+        if let Some(failure) = seen.failure {
+            return Err(failure);
+        }
+        let mut limits = self.plan.limits;
+        let mut findings = self.plan.findings;
+        heed_notes(seen.notes, &mut limits, &mut findings);
+        let end = end_of(&machine, &counted, seen.gave_up);
+        let (waited_cpu, killed, killed_names) = match seen.done {
+            Some((cpu, killed, names)) => (Some(cpu), killed, names),
+            None => (None, 0, Vec::new()),
+        };
+        Ok(Outcome {
+            job: self.plan.job,
+            end,
+            tier: self.plan.tier,
+            started_at: self.started_at,
+            wall,
+            limits,
+            counted,
+            waited_cpu,
+            killed,
+            killed_names,
+            survivors,
+            cgroups_left,
+            findings,
+        })
+    }
+
+    /// Lets go of everything that is the job's: as long as this process held the other end of a
+    /// pipe, nobody would see the job close it. Only stderr stays, for messages.
+    fn let_go(&mut self) {
+        let terminal = [0, 1, 2].into_iter().find_map(|n| {
+            let fd = match n {
+                0 => std::io::stdin().as_fd().try_clone_to_owned(),
+                1 => std::io::stdout().as_fd().try_clone_to_owned(),
+                _ => std::io::stderr().as_fd().try_clone_to_owned(),
+            };
+            fd.ok().filter(|fd| terminal_foreground(fd.as_fd()).is_some())
+        });
+        self.terminal = terminal;
+        for fd in [0, 1] {
+            let _ = point_to_null(fd);
+        }
+        let mut keep = vec![self.channel.as_fd().as_raw_fd(), self.signals.as_fd().as_raw_fd()];
+        keep.extend(self.groups.descriptors());
+        keep.extend(self.terminal.iter().map(AsRawFd::as_raw_fd));
+        close_from(3, &keep);
+    }
+
+    fn watch(&mut self, machine: &mut Supervision, seen: &mut Seen, observer: &mut dyn Observer) {
+        let mut next_sample = FIRST_SAMPLE;
+        let mut pause = FIRST_SAMPLE;
+        let mut channel_open = true;
+        while !seen.init_ended && !seen.gave_up {
+            let oom = self.groups.oom_event().filter(|_| seen.oom_look.is_none());
+            let due = [machine.deadline(), Some(next_sample), seen.oom_look.map(|(_, at)| at)];
+            let due = due.into_iter().flatten().min().unwrap_or(next_sample);
+            let ready = self.poll(due, channel_open, oom);
+            let now = self.started.elapsed();
+            let mut events = Vec::new();
+            if ready.oom {
+                drain(self.groups.oom_event());
+                seen.oom_look = Some((0, now));
+            }
+            self.look_for_oom(seen, now, &mut events);
+            while let Some(received) = self.signals.next() {
+                if received.signal != nix::libc::SIGCHLD {
+                    events.push(Event::Signal(received.signal));
+                }
+            }
+            if ready.channel {
+                channel_open = self.read_channel(seen, &mut events);
+            }
+            if let Ok(Some(ended)) = wait_for(self.init, false)
+                && ended.status.is_end()
+            {
+                // What init said last may have come between the two looks.
+                self.read_channel(seen, &mut events);
+                seen.init_ended = true;
+                events.push(Event::InitDied);
+            }
+            if now >= next_sample && !seen.init_ended {
+                let proc = seen.proc.as_ref().map(proc_path);
+                observer.sample(proc.as_deref(), &self.groups);
+                if let Some(status) = proc.as_deref().and_then(main_is_dead) {
+                    events.push(Event::MainSeenDead);
+                    // Init tells the same; if it cannot, this is all there is.
+                    seen.main_status = Some(status);
+                }
+                pause = (pause * 2).min(SAMPLE_EVERY);
+                next_sample = now + pause;
+            }
+            if events.is_empty() {
+                events.push(Event::Tick);
+            }
+            for event in events {
+                for action in machine.handle(now, event) {
+                    self.act(action, seen, observer);
+                }
+            }
+        }
+        machine.main = machine.main.or(seen.main_status);
+    }
+
+    fn act(&mut self, action: Action, seen: &mut Seen, observer: &mut dyn Observer) {
+        match action {
+            Action::Tell(message) => {
+                let _ = self.channel.send(&message.encode(), None);
+            }
+            Action::StopSelf(signal) => stop_self(signal),
+            Action::Say(notice) => observer.notice(&notice),
+            Action::LookAtSurvivors => {
+                let left = survivors::below(&self.host, self.init as u32);
+                survivors::thaw(&self.host, &left);
+                // A PID 1 that is held by a tracer, or was stopped, kills nobody; the kernel does.
+                if self.host.stat(self.init as u32).is_some_and(|s| matches!(s.state, 't' | 'T')) {
+                    let _ = signal_one(self.init, 9);
+                }
+            }
+            Action::KillInit => {
+                let _ = signal_one(self.init, 9);
+            }
+            Action::GiveUp => seen.gave_up = true,
+        }
+    }
+
+    fn poll(&self, due: Duration, channel_open: bool, oom: Option<BorrowedFd<'_>>) -> Ready {
+        let left = due.saturating_sub(self.started.elapsed());
+        // Rounded up: a wait that ends a little early would only spin.
+        let millis = left.as_micros().div_ceil(1000).min(60_000) as u16;
+        let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        if channel_open {
+            fds.push(PollFd::new(self.channel.as_fd(), PollFlags::POLLIN));
+        }
+        if let Some(oom) = oom {
+            fds.push(PollFd::new(oom, PollFlags::POLLIN));
+        }
+        let _ = poll(&mut fds, PollTimeout::from(millis));
+        let any = |i: usize| fds.get(i).and_then(PollFd::any).unwrap_or(false);
+        Ready { channel: channel_open && any(1), oom: oom.is_some() && any(1 + usize::from(channel_open)) }
+    }
+
+    /// Takes in what init says; `false` when it has closed its end.
+    fn read_channel(&mut self, seen: &mut Seen, events: &mut Vec<Event>) -> bool {
+        let mut buffer = [0u8; MAX];
+        loop {
+            match self.channel.receive(&mut buffer) {
+                Ok(Incoming::Message(n, fd)) => {
+                    if let Some(message) = FromInit::decode(&buffer[..n]) {
+                        self.note(&message, fd, seen);
+                        events.push(Event::Init(message));
+                    }
+                }
+                Ok(Incoming::Nothing) => return true,
+                Ok(Incoming::Closed) | Err(_) => return false,
+            }
+        }
+    }
+
+    fn note(&self, message: &FromInit, fd: Option<OwnedFd>, seen: &mut Seen) {
+        match message {
+            FromInit::Ready { notes } => {
+                seen.notes |= notes;
+                seen.proc = fd;
+            }
+            FromInit::JobNotes { notes } => seen.notes |= notes,
+            FromInit::StepFailed { job, index, errno } => {
+                let steps = if *job { &self.plan.main_steps } else { &self.plan.init_steps };
+                let step = steps.get(*index).map_or("join the cgroup".to_owned(), |p| p.step.to_string());
+                seen.failure = Some(JailError::Step { step, errno: Errno::from_raw(*errno) });
+            }
+            FromInit::Failed { errno, .. } => {
+                seen.failure = Some(JailError::System { what: "starting a process", errno: Errno::from_raw(*errno) });
+            }
+            FromInit::ExecFailed { errno } => {
+                seen.failure =
+                    Some(JailError::Exec { command: self.command.clone(), errno: Errno::from_raw(*errno) });
+            }
+            FromInit::Done { user, system, killed, names } => {
+                seen.done = Some((*user + *system, *killed, names.clone()));
+            }
+            _ => {}
+        }
+    }
+
+    fn look_for_oom(&self, seen: &mut Seen, now: Duration, events: &mut Vec<Event>) {
+        let Some((look, at)) = seen.oom_look else { return };
+        if now < at {
+            return;
+        }
+        if self.groups.counted().oom_kills > 0 {
+            seen.oom_look = None;
+            events.push(Event::OutOfMemory);
+        } else {
+            seen.oom_look = OOM_LOOKS.get(look).map(|pause| (look + 1, now + *pause));
+        }
+    }
+}
+
+struct Ready {
+    channel: bool,
+    oom: bool,
+}
+
+fn drain(fd: Option<BorrowedFd<'_>>) {
+    let Some(fd) = fd.and_then(|fd| fd.try_clone_to_owned().ok()) else { return };
+    let _ = fs::File::from(fd).read(&mut [0; 8]);
+}
+
+fn proc_path(fd: &OwnedFd) -> PathBuf {
+    format!("/proc/self/fd/{}", fd.as_raw_fd()).into()
+}
+
+/// The main process's status word if it is a zombie: it has ended, and init has not waited for it.
+fn main_is_dead(proc: &Path) -> Option<WaitStatus> {
+    let text = fs::read(proc.join(format!("{MAIN_PID}/stat"))).ok()?;
+    let stat = parse_stat(&String::from_utf8_lossy(&text))?;
+    (stat.state == 'Z').then(|| WaitStatus::from_raw(stat.exit_code))
+}
+
+fn end_of(machine: &Supervision, counted: &Counted, gave_up: bool) -> End {
+    if gave_up {
+        return End::Survivors;
+    }
+    if counted.oom_kills > 0 || machine.cause == Some(Cause::OutOfMemory) {
+        return End::OutOfMemory;
+    }
+    match (machine.cause, machine.main) {
+        (Some(Cause::TimeLimit), _) => End::TimeLimit,
+        (Some(Cause::Terminated), _) => End::Terminated,
+        (_, Some(WaitStatus::Exited(code))) => End::Exited { code },
+        (_, Some(WaitStatus::Signaled(signal))) => End::Signaled { signal },
+        _ => End::InitKilled,
+    }
+}

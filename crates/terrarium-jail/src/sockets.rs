@@ -1,0 +1,69 @@
+//! Sockets by which a job could have a process started outside of itself.
+
+use std::path::{Path, PathBuf};
+
+use crate::host::Host;
+
+/// Paths to cover: service managers, container daemons and terminal multiplexers that run
+/// outside and start what they are told to.
+///
+/// `runtime` is `XDG_RUNTIME_DIR`, `bus` is `DBUS_SESSION_BUS_ADDRESS`. Abstract sockets have no
+/// path: only a network namespace (`--net none`) closes them.
+pub fn service_sockets(host: &Host, uid: u32, runtime: Option<&Path>, bus: Option<&str>) -> Vec<PathBuf> {
+    let default_runtime = PathBuf::from(format!("/run/user/{uid}"));
+    let mut paths: Vec<PathBuf> = vec![
+        "/run/systemd/private".into(),
+        "/run/docker.sock".into(),
+        "/run/podman".into(),
+        "/run/containerd".into(),
+        "/run/crio".into(),
+        "/run/screen".into(),
+        format!("/tmp/tmux-{uid}").into(),
+    ];
+    for runtime in [Some(default_runtime.as_path()), runtime].into_iter().flatten() {
+        for name in ["bus", "systemd", "podman", "docker.sock"] {
+            paths.push(runtime.join(name));
+        }
+    }
+    if uid == 0 {
+        // An ordinary user cannot have anything started through it without being asked for a password.
+        paths.push("/run/dbus/system_bus_socket".into());
+    }
+    paths.extend(bus.into_iter().flat_map(bus_paths));
+    paths.sort();
+    paths.dedup();
+    paths.retain(|p| p.is_absolute() && host.path(p).exists());
+    paths
+}
+
+/// `unix:path=/run/user/1000/bus,guid=…;unix:abstract=…`
+fn bus_paths(address: &str) -> Vec<PathBuf> {
+    address
+        .split(';')
+        .filter_map(|one| one.strip_prefix("unix:"))
+        .flat_map(|options| options.split(','))
+        .filter_map(|option| option.strip_prefix("path="))
+        .map(PathBuf::from)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn only_what_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        for path in ["run/user/7/bus", "run/docker.sock", "odd/bus", "tmp/tmux-7/default"] {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        let host = Host::at(dir.path());
+        let bus = "unix:abstract=/tmp/x;unix:path=/odd/bus,guid=1;unix:path=relative";
+        let found = service_sockets(&host, 7, Some(Path::new("/run/user/7")), Some(bus));
+        let found: Vec<_> = found.iter().map(|p| p.to_str().unwrap()).collect();
+        assert_eq!(found, ["/odd/bus", "/run/docker.sock", "/run/user/7/bus", "/tmp/tmux-7"]);
+    }
+}

@@ -1,0 +1,95 @@
+//! What a caller asks for.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use terrarium_core::{Bytes, CpuSet, Tier};
+
+/// A job and what it is to be held by. Everything is explicit: nothing is read from the environment.
+#[derive(Clone, Debug)]
+pub struct JailSpec {
+    /// The command and its arguments; not empty.
+    pub command: Vec<OsString>,
+    /// The job's whole environment.
+    pub env: Vec<(OsString, OsString)>,
+    /// Its working directory; `None` if ours no longer has a path.
+    pub directory: Option<PathBuf>,
+    /// The limits.
+    pub limits: Limits,
+    /// What it sees.
+    pub view: View,
+    /// Refuse anything weaker.
+    pub require: Option<Tier>,
+    /// Refuse a memory limit that is not the whole job's.
+    pub require_memory: bool,
+    /// No setuid program works, also in the root tier. (In the user tier that is always so.)
+    pub no_new_privileges: bool,
+    /// From SIGTERM to SIGKILL; `None`: for ever.
+    pub grace: Option<Duration>,
+    /// How long to wait for killed processes to be gone.
+    pub kill_wait: Duration,
+    /// Whether this is a run in a run.
+    pub nested: bool,
+}
+
+/// Limits on the job as a whole.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    /// Memory.
+    pub memory: Option<Bytes>,
+    /// Swap on top of memory.
+    pub swap: Option<Bytes>,
+    /// CPUs, by number.
+    pub cpus: Option<CpuSet>,
+    /// Processes and threads.
+    pub pids: Option<u64>,
+    /// Wall-clock time.
+    pub time: Option<Duration>,
+}
+
+/// What the job sees of the host. Paths are absolute, exist, and have no symlinks in them.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// These appear elsewhere.
+    pub binds: Vec<Bind>,
+    /// These cannot be written to.
+    pub read_only: Vec<PathBuf>,
+    /// These are empty.
+    pub hidden: Vec<PathBuf>,
+    /// Empty in the same way, but because of us: sockets by which a job could have a process
+    /// started outside.
+    pub sockets: Vec<PathBuf>,
+    /// Device nodes that cannot be opened.
+    pub denied_devices: Vec<PathBuf>,
+    /// /tmp and /var/tmp are the job's own.
+    pub private_tmp: bool,
+    /// /dev/shm and System V IPC.
+    pub shm: Shm,
+    /// No network but the job's own loopback.
+    pub no_network: bool,
+}
+
+/// One path shown at another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bind {
+    /// What.
+    pub source: PathBuf,
+    /// Where. Must exist unless it lies in a private /tmp or /dev/shm.
+    pub target: PathBuf,
+}
+
+/// Shared memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shm {
+    /// The host's.
+    Host,
+    /// The job's own, at most this large.
+    Private(Bytes),
+}
+
+impl Default for Shm {
+    fn default() -> Self {
+        Shm::Private(Bytes::mib(64))
+    }
+}

@@ -1,0 +1,422 @@
+//! From a [`View`] to the mounts that make it: pure, so that it can be tested without a kernel.
+
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use terrarium_core::Bytes;
+use terrarium_sys::step::{Planned, SLOTS, Step, flags};
+use thiserror::Error;
+
+use crate::cgroup::Cover;
+use crate::host::{Mount, mount_of};
+use crate::spec::{Bind, Shm, View};
+
+/// Notes of steps that may fail ([`Planned::note`]).
+pub mod note {
+    /// The job's own /proc could not be mounted.
+    pub const PROC: u8 = 0;
+    /// Nor the message queues of its own IPC namespace.
+    pub const MQUEUE: u8 = 1;
+    /// sched_setaffinity cannot be answered.
+    pub const AFFINITY: u8 = 2;
+    /// A socket could not be covered.
+    pub const SOCKET: u8 = 3;
+    /// The job keeps the view of all cgroups.
+    pub const CGROUP: u8 = 4;
+    /// In a chroot, /proc is no mount of its own.
+    pub const CHROOT: u8 = 5;
+    /// RLIMIT_NPROC counts the user's other processes too.
+    pub const NPROC: u8 = 6;
+}
+
+/// Why a view cannot be made.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum ViewError {
+    /// A path with a NUL byte.
+    #[error("the path {path:?} holds a NUL byte")]
+    Nul {
+        /// Which.
+        path: PathBuf,
+    },
+    /// Two wishes that exclude each other.
+    #[error("{path} is named in both {first} and {second}", path = path.display())]
+    Conflict {
+        /// Which path.
+        path: PathBuf,
+        /// A flag.
+        first: &'static str,
+        /// Another.
+        second: &'static str,
+    },
+    /// Hiding everything.
+    #[error("/ cannot be hidden; name the directories that are to be hidden")]
+    HideRoot,
+    /// Too many binds.
+    #[error("{count} --bind are too many; {SLOTS} are possible")]
+    TooManyBinds {
+        /// How many.
+        count: usize,
+    },
+    /// The target of a bind is not there.
+    #[error("the target {target} of --bind does not exist, and terrarium makes nothing on the host", target = target.display())]
+    NoTarget {
+        /// Which.
+        target: PathBuf,
+    },
+    /// A directory over a file or the other way round.
+    #[error("--bind {source_path} to {target}: one is a directory and the other is not", source_path = source_path.display(), target = target.display())]
+    Kinds {
+        /// What.
+        source_path: PathBuf,
+        /// Where.
+        target: PathBuf,
+    },
+}
+
+/// What kind of thing a path is; the caller looks, so that the planning stays pure.
+pub trait Look {
+    /// `Some(true)` for a directory, `Some(false)` for anything else, `None` if it is not there.
+    fn is_dir(&self, path: &Path) -> Option<bool>;
+}
+
+/// Looks at the real file system.
+pub struct RealFiles;
+
+impl Look for RealFiles {
+    fn is_dir(&self, path: &Path) -> Option<bool> {
+        path.metadata().ok().map(|m| m.is_dir())
+    }
+}
+
+fn c(path: &Path) -> Result<CString, ViewError> {
+    CString::new(path.as_os_str().as_bytes()).map_err(|_| ViewError::Nul { path: path.to_owned() })
+}
+
+fn text(s: &str) -> CString {
+    CString::new(s).expect("no NUL byte in a literal or a number")
+}
+
+const TMP: [&str; 2] = ["/tmp", "/var/tmp"];
+
+/// Refuses wishes that exclude each other.
+pub fn check(view: &View, look: &dyn Look) -> Result<(), ViewError> {
+    if view.hidden.iter().any(|p| p == Path::new("/")) {
+        return Err(ViewError::HideRoot);
+    }
+    for path in &view.hidden {
+        if view.read_only.contains(path) {
+            return Err(ViewError::Conflict { path: path.clone(), first: "--hide", second: "--ro" });
+        }
+        if view.binds.iter().any(|b| &b.target == path) {
+            return Err(ViewError::Conflict { path: path.clone(), first: "--hide", second: "--bind" });
+        }
+    }
+    if view.binds.len() > SLOTS {
+        return Err(ViewError::TooManyBinds { count: view.binds.len() });
+    }
+    for Bind { source, target } in &view.binds {
+        let inside_private = private_roots(view).iter().any(|p| target.starts_with(p) && target != p);
+        match (look.is_dir(source), look.is_dir(target)) {
+            (_, None) if !inside_private => return Err(ViewError::NoTarget { target: target.clone() }),
+            (Some(a), Some(b)) if a != b && !inside_private => {
+                return Err(ViewError::Kinds { source_path: source.clone(), target: target.clone() });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Directories that the job gets empty and writable.
+fn private_roots(view: &View) -> Vec<PathBuf> {
+    let mut roots = Vec::new();
+    if view.private_tmp {
+        roots.extend(TMP.map(PathBuf::from));
+    }
+    if let Shm::Private(_) = view.shm {
+        roots.push("/dev/shm".into());
+    }
+    roots
+}
+
+/// The steps that make `view`, to be run by PID 1 of the new mount namespace.
+pub fn steps(view: &View, covers: &[Cover], mounts: &[Mount], look: &dyn Look) -> Result<Vec<Planned>, ViewError> {
+    let mut steps: Vec<Planned> = Vec::new();
+    if !mounts.iter().any(|m| m.point == Path::new("/")) {
+        // In a chroot, / is no mount, so it can be given no propagation of its own.
+        steps.push(Planned::noting(Step::DetachMount { target: text("/proc") }, note::CHROOT));
+        steps.push(Step::Bind { source: text("/"), target: text("/proc"), recursive: true }.into());
+        steps.push(Step::ChangeRoot { path: text("/proc") }.into());
+    }
+    steps.push(Step::DetachMounts.into());
+    // What is to be shown elsewhere is held before anything covers it.
+    for (slot, bind) in view.binds.iter().enumerate() {
+        steps.push(Step::Hold { path: c(&bind.source)?, slot }.into());
+    }
+    for cover in covers {
+        let step = Step::Bind { source: c(&cover.with)?, target: c(&cover.mount)?, recursive: false };
+        steps.push(Planned::noting(step, note::CGROUP));
+    }
+    for device in &view.denied_devices {
+        // A device node on a nodev mount cannot be opened, by root neither.
+        let target = c(device)?;
+        let flags = mount_of(mounts, device).map_or(0, Mount::flags) | flags::NODEV;
+        steps.push(Step::Bind { source: target.clone(), target: target.clone(), recursive: false }.into());
+        steps.push(Step::Remount { target, flags }.into());
+    }
+    hide(view, look, &mut steps)?;
+    let (inner, outer): (Vec<&PathBuf>, Vec<&PathBuf>) =
+        view.read_only.iter().partition(|p| view.binds.iter().any(|b| p.starts_with(&b.target)));
+    for path in outer {
+        read_only(path, mounts, &mut steps)?;
+    }
+    let proc = Step::Mount {
+        kind: text("proc"),
+        target: text("/proc"),
+        flags: flags::NOSUID | flags::NODEV | flags::NOEXEC,
+        options: text(""),
+    };
+    steps.push(Planned::noting(proc, note::PROC));
+    private(view, mounts, look, &mut steps)?;
+    for (slot, bind) in view.binds.iter().enumerate() {
+        make_target(bind, view, look, &mut steps)?;
+        steps.push(Step::BindHeld { slot, target: c(&bind.target)? }.into());
+    }
+    for path in inner {
+        read_only_bound(path, &view.binds, mounts, &mut steps)?;
+    }
+    if view.no_network {
+        steps.push(Step::LoopbackUp.into());
+    }
+    Ok(steps)
+}
+
+/// An empty, unreadable directory or file, from a file system of its own, over each hidden path.
+fn hide(view: &View, look: &dyn Look, steps: &mut Vec<Planned>) -> Result<(), ViewError> {
+    let all = view.hidden.iter().map(|p| (p, None)).chain(view.sockets.iter().map(|p| (p, Some(note::SOCKET))));
+    let all: Vec<_> = all.filter_map(|(p, note)| look.is_dir(p).map(|dir| (p, dir, note))).collect();
+    if all.is_empty() {
+        return Ok(());
+    }
+    // /proc is covered for a moment: it gets a new mount anyway. What is bound from the
+    // scratch file system keeps it alive after it is unmounted there.
+    const QUIET: u64 = flags::NOSUID | flags::NODEV | flags::NOEXEC;
+    steps.push(
+        Step::Mount { kind: text("tmpfs"), target: text("/proc"), flags: QUIET, options: text("size=4k,mode=755") }
+            .into(),
+    );
+    steps.push(Step::MakeDir { path: text("/proc/directory"), mode: 0 }.into());
+    steps.push(Step::MakeFile { path: text("/proc/file"), mode: 0 }.into());
+    for (path, is_dir, note) in all {
+        let source = text(if is_dir { "/proc/directory" } else { "/proc/file" });
+        let target = c(path)?;
+        let bind = Step::Bind { source, target: target.clone(), recursive: false };
+        steps.push(Planned { step: bind, note, unless: None });
+        steps.push(Planned { step: Step::Remount { target, flags: flags::RDONLY | QUIET }, note, unless: None });
+    }
+    steps.push(Step::Unmount { target: text("/proc") }.into());
+    Ok(())
+}
+
+/// Makes a path of the host and every mount below it read-only.
+fn read_only(path: &Path, mounts: &[Mount], steps: &mut Vec<Planned>) -> Result<(), ViewError> {
+    let target = c(path)?;
+    let own_flags = mount_of(mounts, path).map_or(0, Mount::flags);
+    if !mounts.iter().any(|m| m.point == path) {
+        steps.push(Step::Bind { source: target.clone(), target: target.clone(), recursive: true }.into());
+    }
+    steps.push(Step::Remount { target, flags: own_flags | flags::RDONLY }.into());
+    let mut seen: Vec<&Path> = Vec::new();
+    for below in mounts.iter().filter(|m| m.point.starts_with(path) && m.point != path) {
+        // Mounts that are covered by a later one at the same place cannot be reached.
+        if !seen.contains(&below.point.as_path()) {
+            seen.push(&below.point);
+            let flags = mount_of(mounts, &below.point).map_or(0, Mount::flags) | flags::RDONLY;
+            // /proc gets a new mount; one below it may be out of reach. Neither can be written through.
+            let note = below.point.starts_with("/proc").then_some(note::PROC);
+            if note.is_none() {
+                steps.push(Step::Remount { target: c(&below.point)?, flags }.into());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes a path in something bound read-only; its flags are those of where it came from.
+fn read_only_bound(path: &Path, binds: &[Bind], mounts: &[Mount], steps: &mut Vec<Planned>) -> Result<(), ViewError> {
+    let target = c(path)?;
+    let bind = binds.iter().rev().find(|b| path.starts_with(&b.target)).expect("the caller looked for it");
+    let origin = bind.source.join(path.strip_prefix(&bind.target).unwrap_or(Path::new("")));
+    let flags = mount_of(mounts, &origin).map_or(0, Mount::flags) | flags::RDONLY;
+    if path != bind.target {
+        steps.push(Step::Bind { source: target.clone(), target: target.clone(), recursive: true }.into());
+    }
+    steps.push(Step::Remount { target, flags }.into());
+    for below in mounts.iter().filter(|m| m.point.starts_with(&origin) && m.point != origin) {
+        let inside = path.join(below.point.strip_prefix(&origin).unwrap_or(Path::new("")));
+        steps.push(Step::Remount { target: c(&inside)?, flags: below.flags() | flags::RDONLY }.into());
+    }
+    Ok(())
+}
+
+/// The job's own /dev/shm, message queues and /tmp.
+fn private(view: &View, mounts: &[Mount], look: &dyn Look, steps: &mut Vec<Planned>) -> Result<(), ViewError> {
+    let tmpfs = |target: &str, size: Bytes| Step::Mount {
+        kind: text("tmpfs"),
+        target: text(target),
+        flags: flags::NOSUID | flags::NODEV,
+        options: text(&format!("mode=1777,size={}", size.0)),
+    };
+    if let Shm::Private(size) = view.shm {
+        if look.is_dir(Path::new("/dev/shm")) == Some(true) {
+            steps.push(tmpfs("/dev/shm", size).into());
+        }
+        if mounts.iter().any(|m| m.kind == "mqueue" && m.point == Path::new("/dev/mqueue")) {
+            let step = Step::Mount {
+                kind: text("mqueue"),
+                target: text("/dev/mqueue"),
+                flags: flags::NOSUID | flags::NODEV | flags::NOEXEC,
+                options: text(""),
+            };
+            steps.push(Planned::noting(step, note::MQUEUE));
+        }
+    }
+    if view.private_tmp {
+        let size = match view.shm {
+            Shm::Private(size) => size,
+            Shm::Host => Bytes::mib(1024),
+        };
+        for target in TMP {
+            if look.is_dir(Path::new(target)) == Some(true) {
+                steps.push(tmpfs(target, size).into());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A bind target inside a fresh, empty directory has to be made first.
+fn make_target(bind: &Bind, view: &View, look: &dyn Look, steps: &mut Vec<Planned>) -> Result<(), ViewError> {
+    let Some(root) = private_roots(view).into_iter().find(|p| bind.target.starts_with(p) && &bind.target != p) else {
+        return Ok(());
+    };
+    let below = bind.target.strip_prefix(&root).unwrap_or(Path::new(""));
+    let mut path = root;
+    let mut parts = below.components().peekable();
+    while let Some(part) = parts.next() {
+        path.push(part);
+        let is_last = parts.peek().is_none();
+        if is_last && look.is_dir(&bind.source) == Some(false) {
+            steps.push(Step::MakeFile { path: c(&path)?, mode: 0o644 }.into());
+        } else {
+            steps.push(Step::MakeDir { path: c(&path)?, mode: 0o755 }.into());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::parse_mounts;
+
+    struct Files(&'static [(&'static str, bool)]);
+
+    impl Look for Files {
+        fn is_dir(&self, path: &Path) -> Option<bool> {
+            self.0.iter().find(|(p, _)| Path::new(p) == path).map(|(_, d)| *d)
+        }
+    }
+
+    const FILES: Files = Files(&[
+        ("/dev/shm", true),
+        ("/tmp", true),
+        ("/home/a", true),
+        ("/home/a/.ssh", true),
+        ("/data", true),
+        ("/data/x", false),
+        ("/run/bus", false),
+    ]);
+
+    fn plan(view: &View) -> Vec<String> {
+        let mounts = parse_mounts(
+            "1 1 0:1 / / rw,relatime - ext4 x rw\n\
+             2 1 0:2 / /proc rw - proc x rw\n\
+             3 1 0:3 / /data rw,nosuid - ext4 x rw\n\
+             4 1 0:4 / /data/scratch rw,nodev - ext4 x rw\n",
+        );
+        check(view, &FILES).unwrap();
+        steps(view, &[], &mounts, &FILES).unwrap().iter().map(|p| p.step.to_string()).collect()
+    }
+
+    #[test]
+    fn the_plain_view() {
+        assert_eq!(
+            plan(&View::default()),
+            [
+                "keep mounts from reaching the host",
+                "mount proc on /proc (nosuid,nodev,noexec)",
+                "mount tmpfs on /dev/shm (nosuid,nodev,mode=1777,size=67108864)",
+            ]
+        );
+    }
+
+    #[test]
+    fn everything_at_once_is_in_the_right_order() {
+        let view = View {
+            binds: vec![Bind { source: "/data".into(), target: "/tmp/in/put".into() }],
+            read_only: vec!["/tmp/in/put".into(), "/home/a".into()],
+            hidden: vec!["/home/a/.ssh".into()],
+            sockets: vec!["/run/bus".into(), "/run/none".into()],
+            private_tmp: true,
+            ..View::default()
+        };
+        assert_eq!(
+            plan(&view),
+            [
+                "keep mounts from reaching the host",
+                "hold /data as 0",
+                "mount tmpfs on /proc (nosuid,nodev,noexec,size=4k,mode=755)",
+                "make directory /proc/directory (000)",
+                "make file /proc/file (000)",
+                "bind /proc/directory on /home/a/.ssh",
+                "make /home/a/.ssh ro,nosuid,nodev,noexec",
+                "bind /proc/file on /run/bus",
+                "make /run/bus ro,nosuid,nodev,noexec",
+                "unmount /proc",
+                "bind /home/a on /home/a with all below",
+                "make /home/a ro,relatime",
+                "mount proc on /proc (nosuid,nodev,noexec)",
+                "mount tmpfs on /dev/shm (nosuid,nodev,mode=1777,size=67108864)",
+                "mount tmpfs on /tmp (nosuid,nodev,mode=1777,size=67108864)",
+                "make directory /tmp/in (755)",
+                "make directory /tmp/in/put (755)",
+                "bind held 0 on /tmp/in/put",
+                "make /tmp/in/put ro,nosuid",
+                "make /tmp/in/put/scratch ro,nodev",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_mount_point_is_made_read_only_where_it_is_and_keeps_its_flags() {
+        let view = View { read_only: vec!["/data".into()], shm: Shm::Host, ..View::default() };
+        assert_eq!(plan(&view)[1..3], ["make /data ro,nosuid", "make /data/scratch ro,nodev"]);
+    }
+
+    #[test]
+    fn wishes_that_exclude_each_other() {
+        let error = |view: View| check(&view, &FILES).unwrap_err().to_string();
+        assert!(error(View { hidden: vec!["/".into()], ..View::default() }).contains("cannot be hidden"));
+        let both = View { hidden: vec!["/data".into()], read_only: vec!["/data".into()], ..View::default() };
+        assert_eq!(error(both), "/data is named in both --hide and --ro");
+        let bind = |source: &str, target: &str| View {
+            binds: vec![Bind { source: source.into(), target: target.into() }],
+            ..View::default()
+        };
+        assert!(error(bind("/data", "/none")).contains("does not exist"));
+        assert!(error(bind("/data", "/data/x")).contains("one is a directory"));
+        check(&bind("/data/x", "/dev/shm/new/name"), &FILES).unwrap();
+    }
+}

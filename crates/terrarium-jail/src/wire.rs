@@ -1,0 +1,233 @@
+//! Messages between the supervisor, on the host, and its init, PID 1 of the job.
+
+use std::time::Duration;
+
+use terrarium_sys::process::WaitStatus;
+
+/// Largest message in bytes.
+pub(crate) const MAX: usize = 1024;
+
+/// Whether a signal had reached init (and so the job's process group) without us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reached {
+    /// It had not: init passed it on to the main process.
+    No,
+    /// It was sent to the whole group from outside (the terminal, `kill -- -PGID`).
+    FromOutside,
+    /// A process of the job sent it to the whole group.
+    FromInside,
+}
+
+/// From the supervisor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ToInit {
+    /// The supervisor got this signal: see that the main process gets it once.
+    Forward(i32),
+    /// The job was asked to end: after the main process, let others that handle SIGTERM finish too.
+    Ending,
+    /// SIGTERM to every process, then as [`ToInit::Ending`].
+    TermAll,
+    /// SIGKILL to every process.
+    Kill,
+}
+
+/// From init, or from the main process before exec.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum FromInit {
+    /// Set-up is done; which optional steps failed. Carries the job's /proc, if it has one of its own.
+    Ready { notes: u64 },
+    /// A step failed: of init's (`job` = false) or the main process's list.
+    StepFailed { job: bool, index: usize, errno: i32 },
+    /// A system call outside of the lists failed.
+    Failed { what: u8, errno: i32 },
+    /// exec failed.
+    ExecFailed { errno: i32 },
+    /// An optional step of the main process failed.
+    JobNotes { notes: u64 },
+    /// Answer to [`ToInit::Forward`].
+    Forwarded { signal: i32, reached: Reached },
+    /// The main process was stopped.
+    Stopped { signal: i32 },
+    /// The main process has ended.
+    MainEnded { status: WaitStatus },
+    /// Everything that is left is being killed.
+    Killing,
+    /// Init has no children left and ends now.
+    Done { user: Duration, system: Duration, killed: u64, names: Vec<String> },
+}
+
+/// What [`FromInit::Failed`] was about.
+pub(crate) mod what {
+    pub(crate) const FORK: u8 = 0;
+}
+
+impl ToInit {
+    pub(crate) fn encode(self) -> [u8; 5] {
+        let (kind, value) = match self {
+            ToInit::Forward(signal) => (0, signal),
+            ToInit::Ending => (1, 0),
+            ToInit::TermAll => (2, 0),
+            ToInit::Kill => (3, 0),
+        };
+        let mut out = [kind, 0, 0, 0, 0];
+        out[1..].copy_from_slice(&value.to_le_bytes());
+        out
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (kind, value) = bytes.split_first()?;
+        let value = i32::from_le_bytes(value.try_into().ok()?);
+        Some(match kind {
+            0 => ToInit::Forward(value),
+            1 => ToInit::Ending,
+            2 => ToInit::TermAll,
+            3 => ToInit::Kill,
+            _ => return None,
+        })
+    }
+}
+
+fn status_to_numbers(status: WaitStatus) -> (u64, u64) {
+    match status {
+        WaitStatus::Exited(code) => (0, u64::from(code)),
+        WaitStatus::Signaled(signal) => (1, signal as u64),
+        WaitStatus::Stopped(signal) => (2, signal as u64),
+        WaitStatus::Continued => (3, 0),
+    }
+}
+
+fn status_from_numbers(kind: u64, value: u64) -> Option<WaitStatus> {
+    Some(match kind {
+        0 => WaitStatus::Exited(u8::try_from(value).ok()?),
+        1 => WaitStatus::Signaled(i32::try_from(value).ok()?),
+        2 => WaitStatus::Stopped(i32::try_from(value).ok()?),
+        3 => WaitStatus::Continued,
+        _ => return None,
+    })
+}
+
+impl FromInit {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let (kind, numbers, names): (u8, [u64; 3], &[String]) = match self {
+            FromInit::Ready { notes } => (0, [*notes, 0, 0], &[]),
+            FromInit::StepFailed { job, index, errno } => {
+                (1, [u64::from(*job), *index as u64, *errno as u64], &[])
+            }
+            FromInit::Failed { what, errno } => (2, [u64::from(*what), *errno as u64, 0], &[]),
+            FromInit::ExecFailed { errno } => (3, [*errno as u64, 0, 0], &[]),
+            FromInit::JobNotes { notes } => (4, [*notes, 0, 0], &[]),
+            FromInit::Forwarded { signal, reached } => (5, [*signal as u64, *reached as u64, 0], &[]),
+            FromInit::Stopped { signal } => (6, [*signal as u64, 0, 0], &[]),
+            FromInit::MainEnded { status } => {
+                let (kind, value) = status_to_numbers(*status);
+                (7, [kind, value, 0], &[])
+            }
+            FromInit::Killing => (8, [0; 3], &[]),
+            FromInit::Done { user, system, killed, names } => {
+                (9, [user.as_micros() as u64, system.as_micros() as u64, *killed], names)
+            }
+        };
+        let mut out = vec![kind];
+        for number in numbers {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        for name in names {
+            let name = &name.as_bytes()[..name.len().min(63)];
+            if out.len() + name.len() + 1 > MAX {
+                break;
+            }
+            out.push(name.len() as u8);
+            out.extend_from_slice(name);
+        }
+        out
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (kind, rest) = bytes.split_first()?;
+        let (numbers, mut tail) = rest.split_at_checked(24)?;
+        let n = |i: usize| u64::from_le_bytes(numbers[i * 8..i * 8 + 8].try_into().expect("8 bytes"));
+        let i = |at: usize| i32::try_from(n(at) as i64).ok();
+        Some(match kind {
+            0 => FromInit::Ready { notes: n(0) },
+            1 => FromInit::StepFailed { job: n(0) != 0, index: usize::try_from(n(1)).ok()?, errno: i(2)? },
+            2 => FromInit::Failed { what: u8::try_from(n(0)).ok()?, errno: i(1)? },
+            3 => FromInit::ExecFailed { errno: i(0)? },
+            4 => FromInit::JobNotes { notes: n(0) },
+            5 => FromInit::Forwarded {
+                signal: i(0)?,
+                reached: match n(1) {
+                    0 => Reached::No,
+                    1 => Reached::FromOutside,
+                    2 => Reached::FromInside,
+                    _ => return None,
+                },
+            },
+            6 => FromInit::Stopped { signal: i(0)? },
+            7 => FromInit::MainEnded { status: status_from_numbers(n(0), n(1))? },
+            8 => FromInit::Killing,
+            9 => {
+                let mut names = Vec::new();
+                while let Some((length, rest)) = tail.split_first() {
+                    let (name, rest) = rest.split_at_checked(usize::from(*length))?;
+                    names.push(String::from_utf8_lossy(name).into_owned());
+                    tail = rest;
+                }
+                FromInit::Done {
+                    user: Duration::from_micros(n(0)),
+                    system: Duration::from_micros(n(1)),
+                    killed: n(2),
+                    names,
+                }
+            }
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn messages_read_back() {
+        for message in [ToInit::Forward(15), ToInit::Ending, ToInit::TermAll, ToInit::Kill] {
+            assert_eq!(ToInit::decode(&message.encode()), Some(message));
+        }
+        for message in [
+            FromInit::Ready { notes: 5 },
+            FromInit::StepFailed { job: true, index: 3, errno: 13 },
+            FromInit::Failed { what: what::FORK, errno: 11 },
+            FromInit::ExecFailed { errno: 2 },
+            FromInit::JobNotes { notes: 1 },
+            FromInit::Forwarded { signal: 2, reached: Reached::FromInside },
+            FromInit::Stopped { signal: 20 },
+            FromInit::MainEnded { status: WaitStatus::Signaled(9) },
+            FromInit::Killing,
+            FromInit::Done {
+                user: Duration::from_millis(3),
+                system: Duration::from_micros(7),
+                killed: 10_000,
+                names: vec!["sleep".to_owned(), String::new()],
+            },
+        ] {
+            assert_eq!(FromInit::decode(&message.encode()), Some(message));
+        }
+    }
+
+    #[test]
+    fn many_names_fit_into_one_message() {
+        let names = vec!["x".repeat(200); 100];
+        let done = FromInit::Done { user: Duration::ZERO, system: Duration::ZERO, killed: 100, names };
+        let bytes = done.encode();
+        assert!(bytes.len() <= MAX);
+        assert!(matches!(FromInit::decode(&bytes), Some(FromInit::Done { killed: 100, .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = (ToInit::decode(&bytes), FromInit::decode(&bytes));
+        }
+    }
+}

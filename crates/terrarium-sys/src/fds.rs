@@ -1,0 +1,173 @@
+//! File descriptors: closing what was inherited, message sockets that carry descriptors.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
+};
+
+/// Closes every descriptor from `first` up, except those in `keep`.
+pub fn close_from(first: RawFd, keep: &[RawFd]) {
+    let mut keep: Vec<RawFd> = keep.iter().copied().filter(|fd| *fd >= first).collect();
+    keep.sort_unstable();
+    let mut from = first;
+    for fd in keep {
+        if fd > from {
+            close_range(from, fd - 1);
+        }
+        from = fd + 1;
+    }
+    close_range(from, RawFd::MAX);
+}
+
+fn close_range(from: RawFd, to: RawFd) {
+    // SAFETY: closes by number. The callers (supervisor and init, after the job was forked) own no
+    // `OwnedFd` in these ranges that they use again: what they use is in `keep`.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, from, to, 0) };
+    if result == 0 {
+        return;
+    }
+    // Before Linux 5.9.
+    let open: Vec<RawFd> = std::fs::read_dir("/proc/self/fd")
+        .map(|dir| dir.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect())
+        .unwrap_or_default();
+    for fd in open.into_iter().filter(|fd| (from..=to).contains(fd)) {
+        // SAFETY: as above.
+        unsafe { libc::close(fd) };
+    }
+}
+
+/// Points `fd` at /dev/null (opened for reading and writing).
+pub fn point_to_null(fd: RawFd) -> Result<(), Errno> {
+    // SAFETY: a constant path; then dup2 onto a number, which closes what was there.
+    unsafe {
+        let null = Errno::result(libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC))?;
+        if null != fd {
+            Errno::result(libc::dup2(null, fd))?;
+            libc::close(null);
+        }
+    }
+    Ok(())
+}
+
+/// One end of a private socket that keeps message borders and can carry descriptors.
+pub struct Channel(OwnedFd);
+
+/// What came in.
+#[derive(Debug)]
+pub enum Incoming {
+    /// A message of that many bytes, with a descriptor if one was sent.
+    Message(usize, Option<OwnedFd>),
+    /// Nothing at the moment.
+    Nothing,
+    /// The other end is closed everywhere.
+    Closed,
+}
+
+impl Channel {
+    /// Two connected ends.
+    pub fn pair() -> Result<(Channel, Channel), Errno> {
+        let (a, b) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+        Ok((Channel(a), Channel(b)))
+    }
+
+    /// Sends one message; waits if the other end is slow.
+    pub fn send(&self, bytes: &[u8], fd: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
+        let fds = fd.map(|fd| [fd.as_raw_fd()]);
+        let control = fds.as_ref().map(|fds| [ControlMessage::ScmRights(fds)]);
+        let control: &[ControlMessage<'_>] = control.as_ref().map_or(&[], |c| c);
+        loop {
+            match sendmsg::<()>(self.0.as_raw_fd(), &[IoSlice::new(bytes)], control, MsgFlags::MSG_NOSIGNAL, None) {
+                Err(Errno::EINTR) => {}
+                other => return other.map(drop),
+            }
+        }
+    }
+
+    /// Takes one message without waiting.
+    pub fn receive(&self, buffer: &mut [u8]) -> Result<Incoming, Errno> {
+        let mut space = nix::cmsg_space!([RawFd; 1]);
+        let mut iov = [IoSliceMut::new(buffer)];
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+        let message = match recvmsg::<()>(self.0.as_raw_fd(), &mut iov, Some(&mut space), flags) {
+            Ok(message) => message,
+            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Incoming::Nothing),
+            Err(Errno::ECONNRESET) => return Ok(Incoming::Closed),
+            Err(e) => return Err(e),
+        };
+        let mut fd = None;
+        for control in message.cmsgs()? {
+            if let ControlMessageOwned::ScmRights(fds) = control {
+                for raw in fds {
+                    // SAFETY: the kernel just made this descriptor for us.
+                    fd = Some(unsafe { OwnedFd::from_raw_fd(raw) });
+                }
+            }
+        }
+        match message.bytes {
+            0 => Ok(Incoming::Closed),
+            n => Ok(Incoming::Message(n, fd)),
+        }
+    }
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Whether `fd` is the controlling terminal of this session; if so, its foreground process group.
+pub fn terminal_foreground(fd: BorrowedFd<'_>) -> Option<i32> {
+    // SAFETY: takes no pointers.
+    let group = unsafe { libc::tcgetpgrp(fd.as_raw_fd()) };
+    (group >= 0).then_some(group)
+}
+
+/// Makes this process's group the foreground of its terminal, without being stopped for asking from the background.
+pub fn take_terminal(fd: BorrowedFd<'_>) {
+    // SAFETY: all-zero is a valid sigset_t; the rest are plain calls on live values.
+    unsafe {
+        let (mut set, mut old): (libc::sigset_t, libc::sigset_t) = (std::mem::zeroed(), std::mem::zeroed());
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGTTOU);
+        libc::sigprocmask(libc::SIG_BLOCK, &raw const set, &raw mut old);
+        libc::tcsetpgrp(fd.as_raw_fd(), libc::getpgrp());
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const old, std::ptr::null_mut());
+    }
+}
+
+/// Whether process group `group` has no member left.
+pub fn is_group_empty(group: i32) -> bool {
+    // SAFETY: signal 0 only asks.
+    group > 1 && unsafe { libc::kill(-group, 0) } == -1 && Errno::last() == Errno::ESRCH
+}
+
+/// A new eventfd, for the kernel to count events in.
+pub fn event_fd() -> Result<OwnedFd, Errno> {
+    // SAFETY: takes no pointers.
+    let fd = Errno::result(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
+    // SAFETY: a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_keep_their_borders_and_carry_a_descriptor() {
+        let (a, b) = Channel::pair().unwrap();
+        let mut buffer = [0u8; 16];
+        assert!(matches!(b.receive(&mut buffer), Ok(Incoming::Nothing)));
+        a.send(b"one", None).unwrap();
+        let file = std::fs::File::open("/dev/null").unwrap();
+        a.send(b"three", Some(file.as_fd())).unwrap();
+        drop(a);
+        assert!(matches!(b.receive(&mut buffer), Ok(Incoming::Message(3, None))));
+        assert!(matches!(b.receive(&mut buffer), Ok(Incoming::Message(5, Some(_)))));
+        assert!(matches!(b.receive(&mut buffer), Ok(Incoming::Closed)));
+    }
+}

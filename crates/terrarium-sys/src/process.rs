@@ -1,0 +1,387 @@
+//! Making, waiting for and becoming processes.
+
+use std::ffi::{CString, c_char, c_int};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+/// Which namespaces a new process gets. Missing ones are shared with the parent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Namespaces {
+    /// CLONE_NEWUSER.
+    pub user: bool,
+    /// CLONE_NEWPID: the new process is PID 1 in it.
+    pub pid: bool,
+    /// CLONE_NEWNS.
+    pub mount: bool,
+    /// CLONE_NEWIPC: System V IPC and POSIX message queues.
+    pub ipc: bool,
+    /// CLONE_NEWNET.
+    pub net: bool,
+}
+
+impl Namespaces {
+    fn flags(self) -> c_int {
+        let mut flags = 0;
+        for (wanted, flag) in [
+            (self.user, libc::CLONE_NEWUSER),
+            (self.pid, libc::CLONE_NEWPID),
+            (self.mount, libc::CLONE_NEWNS),
+            (self.ipc, libc::CLONE_NEWIPC),
+            (self.net, libc::CLONE_NEWNET),
+        ] {
+            if wanted {
+                flags |= flag;
+            }
+        }
+        flags
+    }
+}
+
+/// Which side of a clone this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forked {
+    /// The new process.
+    Child,
+    /// The old one, with the child's PID as it sees it.
+    Parent(i32),
+}
+
+/// The kernel's `struct clone_args` up to `cgroup` (Linux 5.7).
+#[repr(C, align(8))]
+#[derive(Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// Copies this process into new namespaces and, where the kernel can (5.7), straight into a cgroup.
+///
+/// The child shares nothing with the parent but open files. Fails with
+/// `ENOSYS` or `E2BIG` if `cgroup` is given and the kernel cannot; the caller then clones
+/// without and moves the child by writing to `cgroup.procs`.
+///
+/// Only for a single-threaded process: in the child, locks of other threads would stay locked for ever.
+/// That is checked, at the price of one `readdir`, in debug builds.
+pub fn clone_process(namespaces: Namespaces, cgroup: Option<BorrowedFd<'_>>) -> Result<Forked, Errno> {
+    debug_assert!(is_single_threaded(), "clone_process in a process with threads");
+    let result = match cgroup {
+        Some(fd) => {
+            let args = CloneArgs {
+                flags: namespaces.flags() as u64 | CLONE_INTO_CGROUP,
+                exit_signal: libc::SIGCHLD as u64,
+                cgroup: fd.as_raw_fd() as u64,
+                ..CloneArgs::default()
+            };
+            // SAFETY: no CLONE_VM and no new stack, so the child returns here on a copy of this
+            // stack like after fork; `args` is laid out as the kernel reads it and outlives the call.
+            unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) }
+        }
+        // clone, not clone3: RHEL 8's kernel (4.18) has no clone3, and nothing else of it is needed.
+        // SAFETY: as above; a null stack means a copy of the parent's. The order of the last two
+        // arguments differs between architectures, but both are null.
+        None => unsafe {
+            libc::syscall(
+                libc::SYS_clone,
+                (namespaces.flags() | libc::SIGCHLD) as libc::c_ulong,
+                0usize,
+                0usize,
+                0usize,
+                0usize,
+            )
+        },
+    };
+    match Errno::result(result)? {
+        0 => Ok(Forked::Child),
+        pid => Ok(Forked::Parent(pid as i32)),
+    }
+}
+
+fn is_single_threaded() -> bool {
+    // A test harness has threads; its children only exec or exit, which is safe there.
+    cfg!(test) || std::fs::read_dir("/proc/self/task").map_or(true, |d| d.count() == 1)
+}
+
+/// A child that has ended, or changed its state.
+#[derive(Clone, Copy, Debug)]
+pub struct Waited {
+    /// Its PID.
+    pub pid: i32,
+    /// The status word of wait(2).
+    pub status: WaitStatus,
+    /// CPU time in user mode, its waited-for children included.
+    pub user: Duration,
+    /// CPU time in the kernel, likewise.
+    pub system: Duration,
+}
+
+/// wait(2)'s status, taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitStatus {
+    /// Returned with this status.
+    Exited(u8),
+    /// Killed by this signal.
+    Signaled(i32),
+    /// Stopped by this signal.
+    Stopped(i32),
+    /// Continued.
+    Continued,
+}
+
+impl WaitStatus {
+    /// From the status word of wait(2).
+    pub fn from_raw(status: c_int) -> Self {
+        if libc::WIFEXITED(status) {
+            WaitStatus::Exited(libc::WEXITSTATUS(status) as u8)
+        } else if libc::WIFSIGNALED(status) {
+            WaitStatus::Signaled(libc::WTERMSIG(status))
+        } else if libc::WIFSTOPPED(status) {
+            WaitStatus::Stopped(libc::WSTOPSIG(status))
+        } else {
+            WaitStatus::Continued
+        }
+    }
+
+    /// Whether the process is gone.
+    pub fn is_end(self) -> bool {
+        matches!(self, WaitStatus::Exited(_) | WaitStatus::Signaled(_))
+    }
+}
+
+fn duration(t: libc::timeval) -> Duration {
+    Duration::new(t.tv_sec.max(0) as u64, (t.tv_usec.clamp(0, 999_999) as u32) * 1000)
+}
+
+/// Waits for child `pid` (-1: any), also for stops and continues. `block` = false returns `None` if
+/// there is nothing to tell; `ECHILD` means that there is no child at all.
+pub fn wait_for(pid: i32, block: bool) -> Result<Option<Waited>, Errno> {
+    let flags = libc::WUNTRACED | libc::WCONTINUED | if block { 0 } else { libc::WNOHANG };
+    let mut status = 0;
+    // SAFETY: all-zero is a valid rusage.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    loop {
+        // SAFETY: both pointers are to live, writable values of the right type.
+        let got = unsafe { libc::wait4(pid, &raw mut status, flags | libc::__WALL, &raw mut usage) };
+        match Errno::result(got) {
+            Ok(0) => return Ok(None),
+            Ok(pid) => {
+                return Ok(Some(Waited {
+                    pid,
+                    status: WaitStatus::from_raw(status),
+                    user: duration(usage.ru_utime),
+                    system: duration(usage.ru_stime),
+                }));
+            }
+            Err(Errno::EINTR) => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// Waits until a child has ended and returns its PID, leaving it to be waited for.
+pub fn peek_ended() -> Result<i32, Errno> {
+    // SAFETY: all-zero is a valid siginfo_t.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `info` is live and writable.
+    let got = unsafe {
+        libc::waitid(libc::P_ALL, 0, &raw mut info, libc::WEXITED | libc::WNOWAIT | libc::__WALL)
+    };
+    Errno::result(got)?;
+    // SAFETY: waitid has filled the SIGCHLD part of the union.
+    Ok(unsafe { info.si_pid() })
+}
+
+/// What to execute, laid out for execve(2) before clone, so that the child need not allocate.
+pub struct Command {
+    file: CString,
+    // Point into the CStrings beside them, whose heap memory does not move with this struct.
+    argv: Vec<*const c_char>,
+    envp: Vec<*const c_char>,
+    _strings: (Vec<CString>, Vec<CString>),
+}
+
+impl Command {
+    /// `args` is the command and its arguments, `env` holds `NAME=VALUE`.
+    ///
+    /// # Panics
+    /// If `args` is empty.
+    pub fn new(args: Vec<CString>, env: Vec<CString>) -> Self {
+        let end = std::iter::once(std::ptr::null());
+        let argv = args.iter().map(|s| s.as_ptr()).chain(end.clone()).collect();
+        let envp = env.iter().map(|s| s.as_ptr()).chain(end).collect();
+        let file = args.first().expect("a command has at least its own name").clone();
+        Command { file, argv, envp, _strings: (args, env) }
+    }
+
+    /// Becomes the command, searching `PATH` as a shell does. Returns only to say why not:
+    /// `ENOENT` not found, `EACCES` found but not executable.
+    pub fn exec(&self) -> Errno {
+        // SAFETY: both arrays end in null and point to strings that `self` keeps alive.
+        unsafe { libc::execvpe(self.file.as_ptr(), self.argv.as_ptr(), self.envp.as_ptr()) };
+        Errno::last()
+    }
+}
+
+/// Ends this process at once: no destructors, no flushing of what was inherited from the parent.
+pub fn exit_now(status: i32) -> ! {
+    // SAFETY: takes no pointer and does not return.
+    unsafe { libc::_exit(status) }
+}
+
+/// SIGKILL to every process of this PID namespace but the caller; only for its PID 1.
+///
+/// The kernel does it under the lock that fork needs to add a process, so nothing that forks meanwhile gets away:
+/// a fork that has not been added yet sees the signal and is undone.
+pub fn kill_all() -> Result<(), Errno> {
+    signal_all(libc::SIGKILL)
+}
+
+/// A signal to every process of this PID namespace but the caller; refused with `EPERM` unless the
+/// caller is PID 1, where -1 cannot mean "everything of this user".
+pub fn signal_all(signal: i32) -> Result<(), Errno> {
+    if std::process::id() != 1 {
+        return Err(Errno::EPERM);
+    }
+    // SAFETY: takes no pointers.
+    match Errno::result(unsafe { libc::kill(-1, signal) }) {
+        Ok(_) | Err(Errno::ESRCH) => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+/// Sends `signal` to one process.
+pub fn signal_one(pid: i32, signal: i32) -> Result<(), Errno> {
+    // 0 and negative numbers would reach groups of processes.
+    if pid <= 0 {
+        return Err(Errno::EINVAL);
+    }
+    // SAFETY: takes no pointers.
+    Errno::result(unsafe { libc::kill(pid, signal) }).map(drop)
+}
+
+/// A handle to one process: what is done through it never reaches a later process with the same PID.
+pub struct PidFd(OwnedFd);
+
+impl PidFd {
+    /// Of the process that has this PID now (Linux 5.3).
+    pub fn open(pid: u32) -> Result<PidFd, Errno> {
+        // SAFETY: takes no pointers; a new descriptor that nobody else owns.
+        unsafe {
+            let fd = Errno::result(libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0))?;
+            Ok(PidFd(OwnedFd::from_raw_fd(fd as i32)))
+        }
+    }
+
+    /// SIGKILL.
+    pub fn kill(&self) -> Result<(), Errno> {
+        let none: *const libc::siginfo_t = std::ptr::null();
+        // SAFETY: a null siginfo means that of kill(2).
+        let result =
+            unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.0.as_raw_fd(), libc::SIGKILL, none, 0) };
+        Errno::result(result).map(drop)
+    }
+}
+
+/// CPUs this thread may run on, as numbers.
+pub fn allowed_cpus() -> Result<Vec<usize>, Errno> {
+    let mut mask = vec![0u8; crate::step::AFFINITY_BYTES];
+    // SAFETY: the kernel writes at most the given length into `mask`.
+    let n = Errno::result(unsafe {
+        libc::syscall(libc::SYS_sched_getaffinity, 0, mask.len(), mask.as_mut_ptr())
+    })?;
+    mask.truncate(n as usize);
+    Ok(cpus_of(&mask))
+}
+
+/// The numbers of the bits set in a CPU mask.
+pub fn cpus_of(mask: &[u8]) -> Vec<usize> {
+    (0..mask.len() * 8).filter(|i| mask[i / 8] >> (i % 8) & 1 == 1).collect()
+}
+
+/// Sets the CPUs of one thread (`0`: this one) from a bit mask.
+pub fn set_affinity(tid: i32, mask: &[u8]) -> Result<(), Errno> {
+    // SAFETY: the kernel reads `mask.len()` bytes of a live slice.
+    Errno::result(unsafe { libc::syscall(libc::SYS_sched_setaffinity, tid, mask.len(), mask.as_ptr()) }).map(drop)
+}
+
+/// Reads memory of another process into `into`; how many bytes could be read.
+pub fn read_memory(pid: i32, address: u64, into: &mut [u8]) -> Result<usize, Errno> {
+    let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
+    let remote = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: into.len() };
+    // SAFETY: `local` covers `into`, which is writable; `remote` is only used as an address in
+    // the other process, and the kernel checks it.
+    let n = Errno::result(unsafe { libc::process_vm_readv(pid, &raw const local, 1, &raw const remote, 1, 0) })?;
+    Ok(n as usize)
+}
+
+/// The node's name.
+pub fn host_name() -> String {
+    let mut buffer = [0u8; 256];
+    // SAFETY: the length is that of the buffer, less one for the final NUL.
+    if unsafe { libc::gethostname(buffer.as_mut_ptr().cast(), buffer.len() - 1) } != 0 {
+        return String::new();
+    }
+    let end = buffer.iter().position(|b| *b == 0).unwrap_or(0);
+    String::from_utf8_lossy(&buffer[..end]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(args: &[&str]) -> Waited {
+        let args: Vec<CString> = args.iter().map(|a| CString::new(*a).unwrap()).collect();
+        let command = Command::new(args, vec![c"PATH=/usr/bin:/bin".to_owned(), c"A=b".to_owned()]);
+        match clone_process(Namespaces::default(), None).unwrap() {
+            Forked::Child => {
+                let e = command.exec();
+                exit_now(if e == Errno::ENOENT { 127 } else { 126 })
+            }
+            Forked::Parent(pid) => wait_for(pid, true).unwrap().unwrap(),
+        }
+    }
+
+    #[test]
+    fn status_and_cpu_time_of_a_child() {
+        assert_eq!(run(&["sh", "-c", "exit 7"]).status, WaitStatus::Exited(7));
+        assert_eq!(run(&["sh", "-c", "kill -9 $$"]).status, WaitStatus::Signaled(9));
+        assert_eq!(run(&["sh", "-c", "test $A = b"]).status, WaitStatus::Exited(0));
+        assert_eq!(run(&["no-such-command"]).status, WaitStatus::Exited(127));
+        let busy = run(&["sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"]);
+        assert!(busy.user + busy.system > Duration::ZERO);
+    }
+
+    #[test]
+    fn signals_to_everybody_are_for_pid_1_only() {
+        assert_eq!(signal_all(0), Err(Errno::EPERM));
+        assert_eq!(signal_one(0, 0), Err(Errno::EINVAL));
+        assert_eq!(signal_one(-1, 0), Err(Errno::EINVAL));
+    }
+
+    #[test]
+    fn masks_and_numbers_agree() {
+        assert_eq!(cpus_of(&[0b101, 0b1]), [0, 2, 8]);
+        assert!(!allowed_cpus().unwrap().is_empty());
+    }
+
+    #[test]
+    fn reads_its_own_memory() {
+        let data = *b"terrarium";
+        let mut got = [0u8; 9];
+        let n = read_memory(std::process::id() as i32, data.as_ptr() as u64, &mut got);
+        assert_eq!((n, &got), (Ok(9), &data));
+        assert_eq!(read_memory(std::process::id() as i32, 8, &mut got), Err(Errno::EFAULT));
+    }
+}

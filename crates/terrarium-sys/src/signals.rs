@@ -1,0 +1,169 @@
+//! Signal masks and dispositions, and reading signals as data.
+
+use std::ffi::c_int;
+use std::mem::zeroed;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::errno::Errno;
+
+/// Whether the caller had SIGPIPE ignored, seen before Rust's runtime ignores it for its own sake.
+static SIGPIPE_WAS_IGNORED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn note_sigpipe() {
+    // SAFETY: a null `act` only reads; all-zero is a valid sigaction to be written to.
+    let mut old: libc::sigaction = unsafe { zeroed() };
+    // SAFETY: `old` is live and writable.
+    if unsafe { libc::sigaction(libc::SIGPIPE, std::ptr::null(), &raw mut old) } == 0 {
+        SIGPIPE_WAS_IGNORED.store(old.sa_sigaction == libc::SIG_IGN, Ordering::Relaxed);
+    }
+}
+
+/// Runs before `main`, and so before Rust's runtime.
+#[used]
+// SAFETY: `.init_array` holds pointers to functions of this very type, called once by libc.
+#[unsafe(link_section = ".init_array")]
+static NOTE_SIGPIPE: extern "C" fn() = note_sigpipe;
+
+/// The signal state that this process was started with, to be given to the job as it was.
+#[derive(Clone)]
+pub struct Inherited {
+    mask: libc::sigset_t,
+    sigpipe_ignored: bool,
+    sigchld_ignored: bool,
+}
+
+/// Signals that are passed on to the job. SIGCHLD comes on top for the supervisor's own use.
+pub const FORWARDED: &[c_int] = &[
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGALRM,
+    libc::SIGTERM,
+    libc::SIGWINCH,
+    libc::SIGTSTP,
+    libc::SIGCONT,
+    libc::SIGPWR,
+    libc::SIGXCPU,
+];
+
+fn is_ignored(signal: c_int) -> bool {
+    // SAFETY: as in note_sigpipe.
+    let mut old: libc::sigaction = unsafe { zeroed() };
+    // SAFETY: `old` is live and writable.
+    unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut old) == 0 && old.sa_sigaction == libc::SIG_IGN }
+}
+
+/// Sets the disposition of `signal` to default or ignore.
+pub fn set_ignored(signal: c_int, ignored: bool) {
+    // SAFETY: all-zero is a valid sigaction: default, no flags, empty mask.
+    let mut act: libc::sigaction = unsafe { zeroed() };
+    act.sa_sigaction = if ignored { libc::SIG_IGN } else { libc::SIG_DFL };
+    // SAFETY: `act` is valid and no handler is installed.
+    unsafe { libc::sigaction(signal, &raw const act, std::ptr::null_mut()) };
+}
+
+/// Blocks the signals to be forwarded, and SIGCHLD, so that they are read from a [`SignalFd`].
+///
+/// A signal that the caller ignores (SIGHUP under nohup) is left alone: the kernel queues
+/// what is blocked even when it is ignored, and the job must go on not seeing it.
+pub fn take_over() -> Result<(Inherited, SignalFd), Errno> {
+    // SAFETY: all-zero is a valid sigset_t to be filled.
+    let (mut block, mut old): (libc::sigset_t, libc::sigset_t) = unsafe { (zeroed(), zeroed()) };
+    let sigchld_ignored = is_ignored(libc::SIGCHLD);
+    // SAFETY: sigset functions on live sets; sigprocmask writes only `old`.
+    let fd = unsafe {
+        libc::sigemptyset(&raw mut block);
+        libc::sigaddset(&raw mut block, libc::SIGCHLD);
+        for &signal in FORWARDED {
+            if !is_ignored(signal) {
+                libc::sigaddset(&raw mut block, signal);
+            }
+        }
+        Errno::result(libc::sigprocmask(libc::SIG_BLOCK, &raw const block, &raw mut old))?;
+        // With SIGCHLD ignored the kernel would reap our children itself.
+        set_ignored(libc::SIGCHLD, false);
+        Errno::result(libc::signalfd(-1, &raw const block, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK))?
+    };
+    let sigpipe_ignored = SIGPIPE_WAS_IGNORED.load(Ordering::Relaxed);
+    // SAFETY: signalfd returned a new descriptor that nobody else owns.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    Ok((Inherited { mask: old, sigpipe_ignored, sigchld_ignored }, SignalFd(fd)))
+}
+
+impl Inherited {
+    /// Gives the state back, in the child that will become the job.
+    pub fn restore(&self) {
+        set_ignored(libc::SIGPIPE, self.sigpipe_ignored);
+        set_ignored(libc::SIGCHLD, self.sigchld_ignored);
+        // SAFETY: `mask` was filled by sigprocmask.
+        unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const self.mask, std::ptr::null_mut()) };
+    }
+}
+
+/// A signal that arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Which.
+    pub signal: c_int,
+    /// Who sent it, in the reader's PID namespace: 0 for the kernel (the terminal) and for a process
+    /// outside the namespace.
+    pub sender: i32,
+}
+
+/// Signals as a stream of data.
+pub struct SignalFd(OwnedFd);
+
+impl SignalFd {
+    /// The next signal, if there is one.
+    pub fn next(&self) -> Option<Received> {
+        // SAFETY: all-zero is a valid signalfd_siginfo to be written to.
+        let mut info: libc::signalfd_siginfo = unsafe { zeroed() };
+        let size = size_of::<libc::signalfd_siginfo>();
+        // SAFETY: the kernel writes at most `size` bytes into `info`.
+        let n = unsafe { libc::read(self.0.as_raw_fd(), (&raw mut info).cast(), size) };
+        (n == size as isize).then_some(Received { signal: info.ssi_signo as c_int, sender: info.ssi_pid as i32 })
+    }
+}
+
+impl AsFd for SignalFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Stops this process with `signal` (SIGSTOP, or SIGTSTP and its kin with their default action),
+/// until somebody continues it.
+pub fn stop_self(signal: c_int) {
+    // SAFETY: all-zero is a valid sigset_t to be filled.
+    let mut set: libc::sigset_t = unsafe { zeroed() };
+    // SAFETY: plain signal calls on a live set; the signal is sent while blocked or not blockable,
+    // and unblocking it delivers it right here. No handler runs.
+    unsafe {
+        libc::kill(libc::getpid(), signal);
+        if signal != libc::SIGSTOP {
+            libc::sigemptyset(&raw mut set);
+            libc::sigaddset(&raw mut set, signal);
+            let mut old: libc::sigset_t = zeroed();
+            libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, &raw mut old);
+            libc::sigprocmask(libc::SIG_SETMASK, &raw const old, std::ptr::null_mut());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dispositions_are_seen_and_set() {
+        // SIGURG is used by nothing here, so other tests are not disturbed.
+        assert!(!is_ignored(libc::SIGURG));
+        set_ignored(libc::SIGURG, true);
+        assert!(is_ignored(libc::SIGURG));
+        set_ignored(libc::SIGURG, false);
+        assert!(!is_ignored(libc::SIGURG));
+    }
+}

@@ -1,0 +1,547 @@
+//! What happens between clone and exec, as data.
+//!
+//! The parent builds lists of [`Step`]s, which can be printed, compared in a test and
+//! reviewed; [`Interpreter`] runs them in the child, allocating nothing.
+
+use std::ffi::{CStr, CString, c_char, c_int, c_ulong};
+use std::fmt;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+
+use crate::seccomp::Filter;
+
+/// Length of a CPU mask in bytes: 8192 CPUs, the kernel's own ceiling.
+pub const AFFINITY_BYTES: usize = 1024;
+
+/// How many paths can be held open across steps.
+pub const SLOTS: usize = 64;
+
+/// One thing to do in the child.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Die by SIGKILL when the parent dies.
+    DieWithParent,
+    /// Write `data` to a file of /proc or a cgroup, in one call.
+    WriteFile {
+        /// Which file.
+        path: CString,
+        /// What.
+        data: Vec<u8>,
+    },
+    /// Write `data` to a descriptor opened by the parent.
+    WriteFd {
+        /// The descriptor.
+        fd: RawFd,
+        /// What.
+        data: &'static [u8],
+        /// What it is, for the plan.
+        label: String,
+    },
+    /// Mounts below `/` come in from the host but do not go out.
+    DetachMounts,
+    /// The same for one mount only.
+    DetachMount {
+        /// Which.
+        target: CString,
+    },
+    /// Make this directory the root, and the working directory.
+    ChangeRoot {
+        /// Which.
+        path: CString,
+    },
+    /// Mount a new file system.
+    Mount {
+        /// `proc`, `tmpfs`, …
+        kind: CString,
+        /// Where.
+        target: CString,
+        /// MS_*.
+        flags: c_ulong,
+        /// Options of the file system.
+        options: CString,
+    },
+    /// Hold on to a path before something covers it.
+    Hold {
+        /// Which.
+        path: CString,
+        /// Under which number (below [`SLOTS`]).
+        slot: usize,
+    },
+    /// Make what is held, with all that is mounted below, appear at a path.
+    BindHeld {
+        /// Number of the held path.
+        slot: usize,
+        /// Where.
+        target: CString,
+    },
+    /// Make a path appear at another, with or without what is mounted below.
+    Bind {
+        /// What.
+        source: CString,
+        /// Where.
+        target: CString,
+        /// With what is mounted below.
+        recursive: bool,
+    },
+    /// Change the flags of a bind mount.
+    Remount {
+        /// Which.
+        target: CString,
+        /// MS_*, those that are there already included.
+        flags: c_ulong,
+    },
+    /// Take a mount away.
+    Unmount {
+        /// Which.
+        target: CString,
+    },
+    /// Make a directory; one that is there is fine.
+    MakeDir {
+        /// Which.
+        path: CString,
+        /// Permissions.
+        mode: u32,
+    },
+    /// Make an empty file; one that is there is fine.
+    MakeFile {
+        /// Which.
+        path: CString,
+        /// Permissions.
+        mode: u32,
+    },
+    /// Bring up `lo` of the own network namespace.
+    LoopbackUp,
+    /// Nobody without CAP_SYS_PTRACE may look into this process or trace it.
+    Undumpable,
+    /// Make this cgroup the root of what the job sees of cgroups.
+    CgroupNamespace,
+    /// Set a resource limit.
+    Rlimit {
+        /// Its name, for the plan.
+        name: &'static str,
+        /// RLIMIT_*.
+        resource: u32,
+        /// Soft and hard limit; lowered, never raised.
+        limit: u64,
+    },
+    /// Fails unless RLIMIT_NPROC is counted in this user namespace alone (Linux 5.14): before, it
+    /// counts all processes of the user on the node.
+    ProbeNproc,
+    /// Run on these CPUs (a bit mask).
+    Affinity {
+        /// The mask.
+        mask: Vec<u8>,
+    },
+    /// No setuid program and no file capability gives the job more rights.
+    NoNewPrivileges,
+    /// Install a seccomp filter.
+    Seccomp(Filter),
+    /// Give up all capabilities for good.
+    DropCapabilities,
+    /// Change the working directory, by path: what was mounted over it counts.
+    ChangeDir {
+        /// Where to.
+        path: CString,
+    },
+}
+
+/// A step with what its failure means.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// What to do.
+    pub step: Step,
+    /// `None`: a failure ends the run. `Some(n)`: it is noted as number `n` (below 64) and the run goes on.
+    pub note: Option<u8>,
+    /// Left out if this note was taken before.
+    pub unless: Option<u8>,
+}
+
+impl Planned {
+    /// A step whose failure is noted.
+    pub fn noting(step: Step, note: u8) -> Self {
+        Planned { step, note: Some(note), unless: None }
+    }
+}
+
+impl From<Step> for Planned {
+    fn from(step: Step) -> Self {
+        Planned { step, note: None, unless: None }
+    }
+}
+
+/// Which step failed, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// Index into the list.
+    pub index: usize,
+    /// Why.
+    pub errno: Errno,
+}
+
+/// Runs steps. Allocates nothing.
+pub struct Interpreter {
+    held: [RawFd; SLOTS],
+    /// What the supervisor listens on, if a filter with a listener was installed.
+    pub listener: Option<OwnedFd>,
+    /// Bit n: a step with note n failed.
+    pub notes: u64,
+}
+
+impl Default for Interpreter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Interpreter {
+    /// Nothing held yet.
+    pub fn new() -> Self {
+        Interpreter { held: [-1; SLOTS], listener: None, notes: 0 }
+    }
+
+    /// Runs all of them, or up to the first whose failure matters.
+    pub fn run(&mut self, steps: &[Planned]) -> Result<(), Failed> {
+        for (index, planned) in steps.iter().enumerate() {
+            if planned.unless.is_some_and(|note| self.notes >> note & 1 == 1) {
+                continue;
+            }
+            match (self.one(&planned.step), planned.note) {
+                (Ok(()), _) => {}
+                (Err(_), Some(note)) => self.notes |= 1 << note,
+                (Err(errno), None) => return Err(Failed { index, errno }),
+            }
+        }
+        Ok(())
+    }
+
+    fn one(&mut self, step: &Step) -> Result<(), Errno> {
+        match step {
+            Step::DieWithParent => prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as c_ulong),
+            Step::WriteFile { path, data } => {
+                let fd = open(path, libc::O_WRONLY | libc::O_CLOEXEC)?;
+                write_all(fd.as_raw_fd(), data)
+            }
+            Step::WriteFd { fd, data, .. } => write_all(*fd, data),
+            Step::DetachMounts => mount(None, c"/", None, libc::MS_REC | libc::MS_SLAVE, None),
+            Step::DetachMount { target } => mount(None, target, None, libc::MS_SLAVE, None),
+            Step::ChangeRoot { path } => {
+                // SAFETY: live C strings.
+                Errno::result(unsafe { libc::chroot(path.as_ptr()) })?;
+                // SAFETY: as above.
+                Errno::result(unsafe { libc::chdir(c"/".as_ptr()) }).map(drop)
+            }
+            Step::Mount { kind, target, flags, options } => {
+                let options = (!options.is_empty()).then_some(options.as_c_str());
+                mount(Some(kind), target, Some(kind), *flags, options)
+            }
+            Step::Hold { path, slot } => {
+                let fd = open(path, libc::O_PATH | libc::O_CLOEXEC)?;
+                // Stays open until the init closes what it does not know.
+                self.held[*slot] = std::os::fd::IntoRawFd::into_raw_fd(fd);
+                Ok(())
+            }
+            Step::BindHeld { slot, target } => {
+                let mut buffer = [0u8; 40];
+                let source = fd_path(self.held[*slot], &mut buffer);
+                mount(Some(source), target, None, libc::MS_BIND | libc::MS_REC, None)
+            }
+            Step::Bind { source, target, recursive } => {
+                let rec = if *recursive { libc::MS_REC } else { 0 };
+                mount(Some(source), target, None, libc::MS_BIND | rec, None)
+            }
+            Step::Remount { target, flags } => {
+                mount(None, target, None, libc::MS_REMOUNT | libc::MS_BIND | *flags, None)
+            }
+            Step::Unmount { target } => {
+                // SAFETY: a live C string.
+                Errno::result(unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) }).map(drop)
+            }
+            Step::MakeDir { path, mode } => {
+                // SAFETY: a live C string.
+                match Errno::result(unsafe { libc::mkdir(path.as_ptr(), *mode) }) {
+                    Ok(_) | Err(Errno::EEXIST) => Ok(()),
+                    Err(e) => Err(e),
+                }
+            }
+            Step::MakeFile { path, mode } => {
+                // SAFETY: a live C string; the new descriptor is owned at once.
+                unsafe {
+                    let flags = libc::O_CREAT | libc::O_WRONLY | libc::O_CLOEXEC | libc::O_NOFOLLOW;
+                    let fd = Errno::result(libc::open(path.as_ptr(), flags, *mode))?;
+                    drop(OwnedFd::from_raw_fd(fd));
+                }
+                Ok(())
+            }
+            Step::LoopbackUp => loopback_up(),
+            Step::Undumpable => prctl(libc::PR_SET_DUMPABLE, 0),
+            Step::CgroupNamespace => {
+                // SAFETY: takes no pointers.
+                Errno::result(unsafe { libc::unshare(libc::CLONE_NEWCGROUP) }).map(drop)
+            }
+            Step::Rlimit { resource, limit, .. } => lower_rlimit(*resource, *limit),
+            Step::ProbeNproc => probe_nproc(),
+            Step::Affinity { mask } => crate::process::set_affinity(0, mask),
+            Step::NoNewPrivileges => prctl(libc::PR_SET_NO_NEW_PRIVS, 1),
+            Step::Seccomp(filter) => {
+                if let Some(listener) = filter.install()? {
+                    self.listener = Some(listener);
+                }
+                Ok(())
+            }
+            Step::DropCapabilities => crate::caps::drop_all(),
+            Step::ChangeDir { path } => {
+                // SAFETY: a live C string.
+                Errno::result(unsafe { libc::chdir(path.as_ptr()) }).map(drop)
+            }
+        }
+    }
+}
+
+fn prctl(option: c_int, value: c_ulong) -> Result<(), Errno> {
+    // SAFETY: the options used here take a number.
+    Errno::result(unsafe { libc::prctl(option, value, 0 as c_ulong, 0 as c_ulong, 0 as c_ulong) }).map(drop)
+}
+
+fn open(path: &CStr, flags: c_int) -> Result<OwnedFd, Errno> {
+    // SAFETY: a live C string; a new descriptor that nobody else owns.
+    unsafe {
+        let fd = Errno::result(libc::open(path.as_ptr(), flags))?;
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}
+
+fn write_all(fd: RawFd, data: &[u8]) -> Result<(), Errno> {
+    // SAFETY: reads `data.len()` bytes of a live slice.
+    let n = Errno::result(unsafe { libc::write(fd, data.as_ptr().cast(), data.len()) })?;
+    // These files take a value whole or not at all.
+    if n as usize == data.len() { Ok(()) } else { Err(Errno::EIO) }
+}
+
+fn mount(
+    source: Option<&CStr>,
+    target: &CStr,
+    kind: Option<&CStr>,
+    flags: c_ulong,
+    options: Option<&CStr>,
+) -> Result<(), Errno> {
+    let pointer = |s: Option<&CStr>| s.map_or(std::ptr::null(), CStr::as_ptr);
+    // SAFETY: null or live C strings, as mount(2) allows for these calls.
+    let result =
+        unsafe { libc::mount(pointer(source), target.as_ptr(), pointer(kind), flags, pointer(options).cast()) };
+    Errno::result(result).map(drop)
+}
+
+/// Writes `/proc/self/fd/N` into `buffer`.
+fn fd_path(fd: RawFd, buffer: &mut [u8; 40]) -> &CStr {
+    const PREFIX: &[u8] = b"/proc/self/fd/";
+    buffer[..PREFIX.len()].copy_from_slice(PREFIX);
+    let mut digits = [0u8; 10];
+    let (mut n, mut count) = (fd.max(0) as u32, 0);
+    loop {
+        digits[count] = b'0' + (n % 10) as u8;
+        n /= 10;
+        count += 1;
+        if n == 0 {
+            break;
+        }
+    }
+    for i in 0..count {
+        buffer[PREFIX.len() + i] = digits[count - 1 - i];
+    }
+    buffer[PREFIX.len() + count] = 0;
+    CStr::from_bytes_until_nul(&buffer[..]).unwrap_or(c"")
+}
+
+fn lower_rlimit(resource: u32, limit: u64) -> Result<(), Errno> {
+    let mut now = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `now` is live; the resource is one of libc's constants.
+    unsafe {
+        Errno::result(libc::getrlimit(resource as _, &raw mut now))?;
+        now.rlim_max = now.rlim_max.min(limit);
+        now.rlim_cur = now.rlim_cur.min(limit);
+        Errno::result(libc::setrlimit(resource as _, &raw const now)).map(drop)
+    }
+}
+
+/// Room for this process and one more: enough here, never enough if the supervisor counts too.
+fn probe_nproc() -> Result<(), Errno> {
+    let mut before = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: live structs; the child only exits, and is waited for.
+    unsafe {
+        Errno::result(libc::getrlimit(libc::RLIMIT_NPROC, &raw mut before))?;
+        let probe = libc::rlimit { rlim_cur: 2, rlim_max: before.rlim_max };
+        Errno::result(libc::setrlimit(libc::RLIMIT_NPROC, &raw const probe))?;
+        let forked = crate::process::clone_process(crate::process::Namespaces::default(), None);
+        if let Ok(crate::process::Forked::Child) = forked {
+            crate::process::exit_now(0);
+        }
+        Errno::result(libc::setrlimit(libc::RLIMIT_NPROC, &raw const before))?;
+        match forked {
+            Ok(crate::process::Forked::Parent(pid)) => crate::process::wait_for(pid, true).map(drop),
+            Ok(crate::process::Forked::Child) => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+fn loopback_up() -> Result<(), Errno> {
+    // SAFETY: all-zero is a valid ifreq; the ioctls read and write one.
+    unsafe {
+        let mut request: libc::ifreq = std::mem::zeroed();
+        for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+            *to = *from as c_char;
+        }
+        let fd = Errno::result(libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0))?;
+        let fd = OwnedFd::from_raw_fd(fd);
+        Errno::result(libc::ioctl(fd.as_raw_fd(), libc::SIOCGIFFLAGS as _, &raw mut request))?;
+        request.ifr_ifru.ifru_flags |= (libc::IFF_UP | libc::IFF_RUNNING) as i16;
+        Errno::result(libc::ioctl(fd.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw mut request)).map(drop)
+    }
+}
+
+const MOUNT_FLAGS: &[(c_ulong, &str)] = &[
+    (libc::MS_RDONLY, "ro"),
+    (libc::MS_NOSUID, "nosuid"),
+    (libc::MS_NODEV, "nodev"),
+    (libc::MS_NOEXEC, "noexec"),
+    (libc::MS_NOATIME, "noatime"),
+    (libc::MS_NODIRATIME, "nodiratime"),
+    (libc::MS_RELATIME, "relatime"),
+];
+
+struct Flags(c_ulong);
+
+impl fmt::Display for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut first = true;
+        for (_, name) in MOUNT_FLAGS.iter().filter(|(bit, _)| self.0 & bit != 0) {
+            write!(f, "{}{name}", if first { "" } else { "," })?;
+            first = false;
+        }
+        if first { f.write_str("rw") } else { Ok(()) }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let s = |c: &CString| c.to_string_lossy().into_owned();
+        match self {
+            Step::DieWithParent => write!(f, "die with the supervisor"),
+            Step::WriteFile { path, data } => {
+                write!(f, "write {:?} to {}", String::from_utf8_lossy(data), s(path))
+            }
+            Step::WriteFd { label, .. } => write!(f, "{label}"),
+            Step::DetachMounts => write!(f, "keep mounts from reaching the host"),
+            Step::DetachMount { target } => write!(f, "keep mounts below {} from reaching the host", s(target)),
+            Step::ChangeRoot { path } => write!(f, "make {} the root", s(path)),
+            Step::Mount { kind, target, flags, options } => {
+                let options = if options.is_empty() { String::new() } else { format!(",{}", s(options)) };
+                write!(f, "mount {} on {} ({}{options})", s(kind), s(target), Flags(*flags))
+            }
+            Step::Hold { path, slot } => write!(f, "hold {} as {slot}", s(path)),
+            Step::BindHeld { slot, target } => write!(f, "bind held {slot} on {}", s(target)),
+            Step::Bind { source, target, recursive } => {
+                let all = if *recursive { " with all below" } else { "" };
+                write!(f, "bind {} on {}{all}", s(source), s(target))
+            }
+            Step::Remount { target, flags } => write!(f, "make {} {}", s(target), Flags(*flags)),
+            Step::Unmount { target } => write!(f, "unmount {}", s(target)),
+            Step::MakeDir { path, mode } => write!(f, "make directory {} ({mode:03o})", s(path)),
+            Step::MakeFile { path, mode } => write!(f, "make file {} ({mode:03o})", s(path)),
+            Step::LoopbackUp => write!(f, "bring up lo"),
+            Step::Undumpable => write!(f, "close init to ptrace"),
+            Step::CgroupNamespace => write!(f, "show the job its own cgroup as the root"),
+            Step::Rlimit { name, limit, .. } => write!(f, "limit {name} to {limit}"),
+            Step::ProbeNproc => write!(f, "see whether RLIMIT_NPROC counts this job alone"),
+            Step::Affinity { mask } => {
+                write!(f, "run on CPUs")?;
+                crate::process::cpus_of(mask).iter().try_for_each(|cpu| write!(f, " {cpu}"))
+            }
+            Step::NoNewPrivileges => write!(f, "no new privileges"),
+            Step::Seccomp(filter) => {
+                f.write_str(if filter.notifies() { "seccomp: answer sched_setaffinity" } else { "seccomp: refuse TIOCSTI" })
+            }
+            Step::DropCapabilities => write!(f, "drop all capabilities"),
+            Step::ChangeDir { path } => write!(f, "change to {}", s(path)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn c(s: &str) -> CString {
+        CString::new(s).unwrap()
+    }
+
+    #[test]
+    fn stops_at_the_first_step_that_matters() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| c(dir.path().join(name).to_str().unwrap());
+        let steps = [
+            Step::MakeDir { path: path("d"), mode: 0o755 }.into(),
+            Planned::noting(Step::WriteFile { path: path("no/such"), data: vec![] }, 3),
+            Planned { step: Step::MakeDir { path: path("never"), mode: 0o755 }, note: None, unless: Some(3) },
+            Step::MakeFile { path: path("d/f"), mode: 0o600 }.into(),
+            Step::WriteFile { path: path("d/f"), data: b"12".to_vec() }.into(),
+            Step::MakeFile { path: path("no/f"), mode: 0o600 }.into(),
+            Step::MakeDir { path: path("never"), mode: 0o755 }.into(),
+        ];
+        let mut interpreter = Interpreter::new();
+        assert_eq!(interpreter.run(&steps), Err(Failed { index: 5, errno: Errno::ENOENT }));
+        assert_eq!(interpreter.notes, 1 << 3);
+        assert_eq!(std::fs::read(dir.path().join("d/f")).unwrap(), b"12");
+        assert!(!dir.path().join("never").exists());
+    }
+
+    #[test]
+    fn descriptor_paths() {
+        let mut buffer = [0u8; 40];
+        assert_eq!(fd_path(0, &mut buffer), c"/proc/self/fd/0");
+        assert_eq!(fd_path(2_147_483_647, &mut buffer), c"/proc/self/fd/2147483647");
+    }
+
+    #[test]
+    fn steps_read_as_sentences() {
+        let step = Step::Mount {
+            kind: c("tmpfs"),
+            target: c("/dev/shm"),
+            flags: libc::MS_NOSUID | libc::MS_NODEV,
+            options: c("mode=1777,size=4k"),
+        };
+        assert_eq!(step.to_string(), "mount tmpfs on /dev/shm (nosuid,nodev,mode=1777,size=4k)");
+        let step = Step::Rlimit { name: "RLIMIT_DATA", resource: libc::RLIMIT_DATA as u32, limit: 5 };
+        assert_eq!(step.to_string(), "limit RLIMIT_DATA to 5");
+    }
+}
+
+/// MS_* flags for a caller that has no libc of its own.
+pub mod flags {
+    use std::ffi::c_ulong;
+
+    /// Read-only.
+    pub const RDONLY: c_ulong = libc::MS_RDONLY;
+    /// Set-user-ID bits have no effect.
+    pub const NOSUID: c_ulong = libc::MS_NOSUID;
+    /// Device nodes cannot be opened.
+    pub const NODEV: c_ulong = libc::MS_NODEV;
+    /// Nothing can be executed.
+    pub const NOEXEC: c_ulong = libc::MS_NOEXEC;
+    /// Access times are not kept.
+    pub const NOATIME: c_ulong = libc::MS_NOATIME;
+    /// Access times of directories are not kept.
+    pub const NODIRATIME: c_ulong = libc::MS_NODIRATIME;
+    /// Access times are kept roughly.
+    pub const RELATIME: c_ulong = libc::MS_RELATIME;
+}
+
+/// RLIMIT_* for a caller that has no libc of its own.
+pub mod rlimit {
+    /// Private writable memory, per process.
+    pub const DATA: u32 = libc::RLIMIT_DATA as u32;
+    /// Processes and threads of a user in a user namespace.
+    pub const NPROC: u32 = libc::RLIMIT_NPROC as u32;
+}
+

@@ -1,0 +1,303 @@
+//! The one definition of the flags: parsing, help, man page and completions come from here.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use terrarium_core::threads::ThreadRequest;
+use terrarium_core::{Bytes, CpuRequest, GpuRequest, JobId, Tier, parse_duration};
+
+/// Contains and sizes Python jobs on shared machines.
+#[derive(Debug, Parser)]
+#[command(name = "terrarium", version, max_term_width = 100, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a command so that nothing of it survives, inside limits that hold
+    ///
+    /// Returns when no process of the job is left, however it ends and whatever it started. A summary of what it
+    /// used, and of what it left behind, goes to stderr.
+    #[command(after_help = RUN_AFTER, after_long_help = RUN_AFTER_LONG)]
+    Run(Box<RunArgs>),
+    /// List what earlier jobs left on this node, and end what was terrarium's
+    ///
+    /// Looks for processes and cgroups of runs whose supervisor is gone, files in /dev/shm and System V IPC objects that
+    /// nobody uses, and processes that hold GPU memory. Ends the processes and removes the cgroups that carry a terrarium
+    /// mark; everything else is only listed.
+    Reap(ReapArgs),
+}
+
+const RUN_AFTER: &str = "\
+Examples:
+  terrarium run python3 train.py
+  terrarium run --mem 4G --cpus 2 --time 1h -- python3 train.py --epochs 3
+  terrarium run --threads 1 -- python3 pool.py
+
+See `terrarium run --help` for exit codes and the meaning of each limit.";
+
+const RUN_AFTER_LONG: &str = "\
+Sizes are powers of 1024: 512M, 4G, 1.5G. Times: 90s, 15m, 1h30m, 2d, 1:30:00, 1-12:00:00.
+
+Examples:
+  terrarium run python3 train.py
+  terrarium run --mem 4G --cpus 2 --time 1h -- python3 train.py --epochs 3
+  terrarium run --threads 1 -- python3 pool.py
+  terrarium run --hide ~/.ssh --ro ~/data --report job.json -- python3 analyse.py
+
+Signals: INT, TERM, HUP, QUIT, USR1, USR2, WINCH, TSTP and CONT reach the command as if it were run
+plainly. After TERM the job has --grace to end; SIGKILL to terrarium itself kills the job at once.
+
+Exit status: that of the command, or 128+N if signal N killed it, or
+  121  processes of the job are left that cannot be killed; their PIDs are named
+  122  the job cannot be held as asked (--require, --require-mem), or not at all; nothing was started
+  123  the job ran out of memory
+  124  the time limit ended the job
+  125  bad arguments, the job could not be started, or terrarium itself failed
+  126  the command was found but is not executable
+  127  the command was not found";
+
+fn at_least_one(text: &str) -> Result<u64, String> {
+    match text.parse::<u64>() {
+        Ok(0) => Err("0 processes were allowed; the job itself is one".to_owned()),
+        Ok(n) => Ok(n),
+        Err(_) => Err("write a whole number, such as 500".to_owned()),
+    }
+}
+
+fn size_not_zero(text: &str) -> Result<Bytes, String> {
+    match text.parse::<Bytes>() {
+        Ok(Bytes(0)) => Err("a size of 0 leaves nothing to run in; write how much the job may use, such as 4G".to_owned()),
+        Ok(size) => Ok(size),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn time_not_zero(text: &str) -> Result<Duration, String> {
+    match parse_duration(text) {
+        Ok(Duration::ZERO) => Err("a time of 0 ends the job before it starts; write how long it may run, such as 1h".to_owned()),
+        Ok(time) => Ok(time),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn grace(text: &str) -> Result<Grace, String> {
+    match text {
+        "never" => Ok(Grace(None)),
+        _ => parse_duration(text).map(|d| Grace(Some(d))).map_err(|e| format!("{e}, or never")),
+    }
+}
+
+fn bind(text: &str) -> Result<BindArg, String> {
+    let (source, target) = match text.split_once(':') {
+        Some((source, target)) => (source, target),
+        None => (text, text),
+    };
+    if source.is_empty() || target.is_empty() {
+        return Err("write SRC or SRC:DST".to_owned());
+    }
+    Ok(BindArg { source: source.into(), target: target.into() })
+}
+
+fn shm(text: &str) -> Result<ShmArg, String> {
+    match text {
+        "host" => Ok(ShmArg::Host),
+        _ => size_not_zero(text).map(ShmArg::Size).map_err(|e| format!("{e}; or write host")),
+    }
+}
+
+/// `--grace`; `None` means never kill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grace(pub Option<Duration>);
+
+/// `--bind`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindArg {
+    /// What.
+    pub source: PathBuf,
+    /// Where.
+    pub target: PathBuf,
+}
+
+/// `--shm`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShmArg {
+    /// Share the host's.
+    Host,
+    /// Private, of this size.
+    Size(Bytes),
+}
+
+/// `--net`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Net {
+    /// The host's network
+    #[default]
+    Host,
+    /// Only the job's own loopback
+    None,
+}
+
+/// Flags of `terrarium run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Memory of the job as a whole, such as 4G
+    ///
+    /// Enforced by the kernel through a memory cgroup. Where none is to be had it is set for each process
+    /// alone (RLIMIT_DATA), and terrarium says what that does not stop.
+    #[arg(long, value_name = "SIZE", value_parser = size_not_zero, help_heading = "Limits")]
+    pub mem: Option<Bytes>,
+    /// Swap on top of --mem [default: 0]
+    #[arg(long, value_name = "SIZE", requires = "mem", help_heading = "Limits")]
+    pub swap: Option<Bytes>,
+    /// Refuse to start if --mem cannot be enforced for the job as a whole
+    #[arg(long, requires = "mem", help_heading = "Limits")]
+    pub require_mem: bool,
+    /// CPUs: how many (2) or which (0-3,8; `3,` is CPU 3 alone)
+    ///
+    /// The job can narrow its CPUs (mpirun, taskset), not widen them.
+    #[arg(long, value_name = "N|LIST", help_heading = "Limits")]
+    pub cpus: Option<CpuRequest>,
+    /// Most processes and threads at once
+    #[arg(long, value_name = "N", value_parser = at_least_one, help_heading = "Limits")]
+    pub pids: Option<u64>,
+    /// Wall-clock time, such as 1h30m; then SIGTERM, and SIGKILL after --grace
+    #[arg(long, value_name = "TIME", value_parser = time_not_zero, help_heading = "Limits")]
+    pub time: Option<Duration>,
+    /// From SIGTERM (by the time limit, or sent to terrarium) to SIGKILL; or never
+    #[arg(long, value_name = "TIME", value_parser = grace, default_value = "10s", help_heading = "Limits")]
+    pub grace: Grace,
+    /// How long to wait for killed processes to be gone before naming them as survivors
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "30s", help_heading = "Limits")]
+    pub kill_wait: Duration,
+    /// GPUs: none, or indices such as 0,1 within those visible now
+    #[arg(long, value_name = "none|LIST", help_heading = "Limits")]
+    pub gpus: Option<GpuRequest>,
+    /// Threads that numerical libraries start in each process: auto (the job's CPUs), a number, or off
+    ///
+    /// Sets OMP_NUM_THREADS and its kin unless they are set. 1 is right for process pools.
+    #[arg(long, value_name = "auto|N|off", default_value = "auto", help_heading = "Limits")]
+    pub threads: ThreadArg,
+
+    /// Network: the host's, or none but the job's own loopback
+    #[arg(long, value_enum, default_value_t, value_name = "host|none", help_heading = "What the job sees")]
+    pub net: Net,
+    /// Show SRC at DST (at SRC if not given), also where something else is hidden
+    #[arg(long, value_name = "SRC[:DST]", value_parser = bind, help_heading = "What the job sees")]
+    pub bind: Vec<BindArg>,
+    /// Make PATH and all below it read-only
+    #[arg(long, value_name = "PATH", help_heading = "What the job sees")]
+    pub ro: Vec<PathBuf>,
+    /// Make PATH empty and unreadable
+    #[arg(long, value_name = "PATH", help_heading = "What the job sees")]
+    pub hide: Vec<PathBuf>,
+    /// Give the job its own empty /tmp and /var/tmp, in memory, of the size of --shm
+    #[arg(long, help_heading = "What the job sees")]
+    pub private_tmp: bool,
+    /// Size of the job's own /dev/shm [default: --mem, or half of the node's memory]; or share the host's
+    #[arg(long, value_name = "SIZE|host", value_parser = shm, help_heading = "What the job sees")]
+    pub shm: Option<ShmArg>,
+    /// With --shm host: delete what the job left there, unless a process outside holds it
+    #[arg(long, help_heading = "What the job sees")]
+    pub clean_shm: bool,
+    /// No setuid program (sudo, apptainer) gives the job more rights; always so for ordinary users
+    #[arg(long, help_heading = "What the job sees")]
+    pub no_new_privileges: bool,
+
+    /// Refuse to start in a weaker tier: root, userns or ptrace
+    #[arg(long, value_name = "TIER", help_heading = "Running")]
+    pub require: Option<Tier>,
+    /// Write the summary as JSON to this file
+    #[arg(long, value_name = "FILE", help_heading = "Running")]
+    pub report: Option<PathBuf>,
+    /// Print what would be done, and start nothing
+    #[arg(long, help_heading = "Running")]
+    pub dry_run: bool,
+    /// No summary and no notes, only errors
+    #[arg(long, short, help_heading = "Running")]
+    pub quiet: bool,
+    /// The command to run, with its arguments
+    #[arg(trailing_var_arg = true, required = true, value_name = "COMMAND", allow_hyphen_values = false)]
+    pub command: Vec<OsString>,
+}
+
+/// `--threads`, parsed in the core.
+pub type ThreadArg = ThreadRequest;
+
+/// Flags of `terrarium reap`.
+#[derive(Debug, Args)]
+pub struct ReapArgs {
+    /// Only what this run left
+    #[arg(long, value_name = "ID")]
+    pub job: Option<JobId>,
+    /// Only what belongs to this user (name or number)
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
+    /// List only, end nothing
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+    /// Also delete files in /dev/shm and System V objects that nobody uses; needs --user unless you are an ordinary user
+    #[arg(long)]
+    pub clean_shm: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use terrarium_core::exit;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_lists_every_exit_code() {
+        for (code, meaning) in exit::TABLE {
+            let line = RUN_AFTER_LONG.lines().find(|l| l.trim_start().starts_with(&code.to_string()));
+            let first = meaning.split([',', ';', '(']).next().unwrap();
+            assert!(line.is_some_and(|l| l.contains(first)), "{code} {meaning}");
+        }
+    }
+
+    #[test]
+    fn flags_after_the_command_are_its_own() {
+        let cli = Cli::try_parse_from(["terrarium", "run", "--mem", "1G", "python3", "--mem", "x"]).unwrap();
+        let Command::Run(run) = cli.command else { panic!("not a run") };
+        assert_eq!(run.command, ["python3", "--mem", "x"]);
+    }
+
+    #[test]
+    fn refusals_say_what_to_write() {
+        for (args, part) in [
+            (&["--mem", "0", "x"][..], "such as 4G"),
+            (&["--mem", "4", "x"], "has no unit"),
+            (&["--mem", "4Q", "x"], "unknown unit `Q`"),
+            (&["--pids", "0", "x"], "the job itself is one"),
+            (&["--cpus", "0", "x"], "at least 1"),
+            (&["--time", "90", "x"], "no unit"),
+            (&["--time", "0", "x"], "such as 1h"),
+            (&["--gpus", "x", "x"], "not a GPU list"),
+            (&["--threads", "0", "x"], "auto, off"),
+            (&["--require", "strong", "x"], "root, userns or ptrace"),
+            (&["--swap", "1G", "x"], "--mem"),
+            (&["--bind", ":x", "x"], "SRC:DST"),
+            (&["--nonsense", "x"], "unexpected argument"),
+            (&[], "COMMAND"),
+        ] {
+            let all = ["terrarium", "run"].iter().chain(args);
+            let error = Cli::try_parse_from(all).unwrap_err().to_string();
+            assert!(error.contains(part), "{args:?}: {error}");
+        }
+    }
+}

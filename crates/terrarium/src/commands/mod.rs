@@ -1,0 +1,4 @@
+//! One file a command.
+
+pub(crate) mod reap;
+pub(crate) mod run;

@@ -1,0 +1,439 @@
+//! `terrarium run`: from flags to a spec, and from an outcome to a summary, a report and an exit code.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use terrarium_core::report::{
+    End, LeftBehind, Measured, RunReport, SCHEMA, SharedObject, Usage,
+};
+use terrarium_core::{Bytes, CpuSet, Finding, GpuRequest, exit, gpus, threads};
+use terrarium_jail::cgroup::Groups;
+use terrarium_jail::host::Host;
+use terrarium_jail::spec::{Bind, JailSpec, Limits, Shm, View};
+use terrarium_jail::{Gpus, Notice, Observer, Outcome, preview, service_sockets, shared, start};
+use terrarium_observe::{Sampler, advice};
+use terrarium_sys::process::{allowed_cpus, host_name};
+
+use crate::cli::{Net, RunArgs, ShmArg};
+use crate::error::CliError;
+use crate::{nvml, out, summary};
+
+/// Runs the job; returns the exit code.
+pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
+    let host = Host::default();
+    let uid = current_uid(&host);
+    let allowed: CpuSet = allowed_cpus().unwrap_or_default().into_iter().collect();
+    let (spec, cpus) = spec_of(&args, &host, uid, &allowed)?;
+    if let Some(path) = &args.report {
+        check_report(path)?;
+    }
+    if args.dry_run {
+        return dry_run(&args, &host, &spec);
+    }
+    let before = match spec.view.shm {
+        Shm::Host => Some(shared::snapshot(&host, uid)),
+        Shm::Private(_) => None,
+    };
+    let mut watch = Watch {
+        sampler: Sampler::default(),
+        cpus: cpus.len().max(1),
+        quiet: args.quiet,
+        memory_peak: None,
+    };
+    let running = start(&host, &spec)?;
+    if !args.quiet {
+        for finding in &running.plan().findings {
+            summary::print_finding(finding);
+        }
+    }
+    let said: HashSet<String> = running.plan().findings.iter().map(|f| f.code.clone()).collect();
+    let outcome = running.wait(&mut watch)?;
+    let left = before.map(|before| clean_shared(&host, uid, &before, args.clean_shm)).unwrap_or_default();
+    let mut report = report_of(&args, &spec, outcome, &watch, uid, left);
+    let threads_set = !matches!(args.threads, threads::ThreadRequest::Auto);
+    report.findings.extend(advice::oversubscription(&watch.sampler, watch.cpus, threads_set));
+    if wants_gpu_check(&args) {
+        report.findings.extend(nvml::check_released(&host, &report.job, matches!(args.gpus, Some(GpuRequest::Indices(_)))));
+    }
+    if !args.quiet {
+        for finding in report.findings.iter().filter(|f| !said.contains(&f.code)) {
+            summary::print_finding(finding);
+        }
+        summary::print(&report);
+    } else if report.end == End::Survivors {
+        summary::print_survivors(&report);
+    }
+    if let Some(path) = &args.report
+        && let Err(source) = write_report(path, &report)
+    {
+        // The job's status is worth more than ours.
+        CliError::Report { path: path.clone(), source }.print();
+    }
+    Ok(report.exit_status)
+}
+
+fn current_uid(host: &Host) -> u32 {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(host.path("/proc/self")).map_or(0, |m| m.uid())
+}
+
+fn dry_run(args: &RunArgs, host: &Host, spec: &JailSpec) -> Result<u8, CliError> {
+    let plan = preview(host, spec)?;
+    out::print(plan.to_string().trim_end());
+    let inherited: Vec<_> = std::env::vars_os().collect();
+    out::print("environment:");
+    for (name, value) in spec.env.iter().filter(|entry| !inherited.contains(entry)) {
+        out::print(format_args!("  {}={}", name.display(), value.display()));
+    }
+    let words: Vec<_> = args.command.iter().map(|w| w.to_string_lossy()).collect();
+    out::print(format_args!("command: {}", words.join(" ")));
+    for finding in &plan.findings {
+        summary::print_finding(finding);
+    }
+    Ok(0)
+}
+
+/// An existing path without symlinks in it; refused with what is wrong.
+fn existing(flag: &'static str, path: &Path) -> Result<PathBuf, CliError> {
+    fs::canonicalize(path).map_err(|error| CliError::Path {
+        flag,
+        path: path.to_owned(),
+        why: match error.kind() {
+            std::io::ErrorKind::NotFound => "there is no such file or directory".to_owned(),
+            _ => error.to_string(),
+        },
+    })
+}
+
+/// A bind target: what exists of it without symlinks, and the rest as written.
+fn target(path: &Path) -> Result<PathBuf, CliError> {
+    let absolute = std::path::absolute(path).map_err(|error| CliError::Path {
+        flag: "--bind",
+        path: path.to_owned(),
+        why: error.to_string(),
+    })?;
+    let dots = absolute.components().any(|c| c == std::path::Component::ParentDir);
+    let mut base = absolute.as_path();
+    loop {
+        if let Ok(found) = fs::canonicalize(base) {
+            let rest = absolute.strip_prefix(base).unwrap_or(Path::new(""));
+            return if dots && !rest.as_os_str().is_empty() {
+                Err(CliError::Path { flag: "--bind", path: path.to_owned(), why: "a new path cannot hold `..`".to_owned() })
+            } else if rest.as_os_str().is_empty() {
+                Ok(found)
+            } else {
+                Ok(found.join(rest))
+            };
+        }
+        match base.parent() {
+            Some(parent) => base = parent,
+            None => return Ok(absolute),
+        }
+    }
+}
+
+fn view_of(args: &RunArgs, host: &Host, uid: u32, gpus: &Gpus) -> Result<View, CliError> {
+    let mut binds = Vec::new();
+    for bind in &args.bind {
+        binds.push(Bind { source: existing("--bind", &bind.source)?, target: target(&bind.target)? });
+    }
+    let binds_target = |path: &Path| binds.iter().any(|b: &Bind| path.starts_with(&b.target));
+    let mut read_only = Vec::new();
+    for path in &args.ro {
+        // A path that only the binds bring in does not exist yet.
+        let wanted = target(path)?;
+        read_only.push(if binds_target(&wanted) { wanted } else { existing("--ro", path)? });
+    }
+    let mut hidden = Vec::new();
+    for path in &args.hide {
+        hidden.push(existing("--hide", path)?);
+    }
+    let half = Bytes(memory_total(host).0 / 2);
+    let size = match args.mem {
+        Some(mem) if half.0 > 0 => mem.min(half),
+        Some(mem) => mem,
+        None => half.max(Bytes::mib(64)),
+    };
+    let shm = match args.shm {
+        Some(ShmArg::Host) => Shm::Host,
+        Some(ShmArg::Size(size)) => Shm::Private(size),
+        None => Shm::Private(size),
+    };
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let bus = std::env::var("DBUS_SESSION_BUS_ADDRESS").ok();
+    let mut sockets = service_sockets(host, uid, runtime.as_deref(), bus.as_deref());
+    // What the user shows on purpose is shown; and under something hidden nothing is left to cover.
+    sockets.retain(|s| !binds.iter().any(|b| b.source == *s) && !hidden.iter().any(|h| s.starts_with(h)));
+    let sockets = sockets.into_iter().filter_map(|s| fs::canonicalize(s).ok()).collect();
+    Ok(View {
+        binds,
+        read_only,
+        hidden,
+        sockets,
+        denied_devices: gpus.denied.clone(),
+        private_tmp: args.private_tmp,
+        shm,
+        no_network: args.net == Net::None,
+    })
+}
+
+fn memory_total(host: &Host) -> Bytes {
+    let text = host.read("/proc/meminfo").unwrap_or_default();
+    let kib = text.lines().find_map(|l| l.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse::<u64>().ok());
+    Bytes(kib.unwrap_or(0) * 1024)
+}
+
+fn check_conflicts(args: &RunArgs, directory: Option<&Path>, view: &View) -> Result<(), CliError> {
+    let conflict = |text: &str| Err(CliError::Conflict(text.to_owned()));
+    if args.clean_shm && view.shm != Shm::Host {
+        return conflict("--clean-shm needs --shm host: the job's own /dev/shm is gone with it anyway");
+    }
+    let Some(directory) = directory else { return Ok(()) };
+    let shown = |path: &Path| view.binds.iter().any(|b| path.starts_with(&b.target));
+    if view.private_tmp && ["/tmp", "/var/tmp"].iter().any(|t| directory.starts_with(t)) && !shown(directory) {
+        return Err(CliError::Conflict(format!(
+            "--private-tmp hides the working directory {0}; start elsewhere, or add --bind {0}",
+            directory.display()
+        )));
+    }
+    if let Some(hidden) = view.hidden.iter().find(|h| directory.starts_with(h) && !shown(directory)) {
+        return Err(CliError::Conflict(format!(
+            "--hide {} hides the working directory {}; start elsewhere, or hide less",
+            hidden.display(),
+            directory.display()
+        )));
+    }
+    Ok(())
+}
+
+/// The spec, and the CPUs that the job will have.
+fn spec_of(args: &RunArgs, host: &Host, uid: u32, allowed: &CpuSet) -> Result<(JailSpec, CpuSet), CliError> {
+    let cpus = match &args.cpus {
+        Some(request) => Some(request.choose(allowed, std::process::id() as usize)?),
+        None => None,
+    };
+    let cuda = std::env::var("CUDA_VISIBLE_DEVICES").ok();
+    let gpus = match &args.gpus {
+        Some(request) => Gpus::choose(host, request, cuda.as_deref())?,
+        None => Gpus::default(),
+    };
+    let directory = std::env::current_dir().ok();
+    let view = view_of(args, host, uid, &gpus)?;
+    check_conflicts(args, directory.as_deref(), &view)?;
+    let job_cpus = cpus.clone().unwrap_or_else(|| allowed.clone());
+    let spec = JailSpec {
+        command: args.command.clone(),
+        env: environment(args, job_cpus.len(), &gpus),
+        directory,
+        limits: Limits {
+            memory: args.mem,
+            // A memory limit that pushes the job into swap holds nothing but the node's disk.
+            swap: args.mem.map(|_| args.swap.unwrap_or(Bytes(0))),
+            cpus,
+            pids: args.pids,
+            time: args.time,
+        },
+        view,
+        require: args.require,
+        require_memory: args.require_mem,
+        no_new_privileges: args.no_new_privileges,
+        grace: args.grace.0,
+        kill_wait: args.kill_wait,
+        nested: std::env::var_os("TERRARIUM_JOB").is_some(),
+    };
+    Ok((spec, job_cpus))
+}
+
+fn environment(args: &RunArgs, cpus: usize, gpus: &Gpus) -> Vec<(OsString, OsString)> {
+    let mut env: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
+    env.remove(OsStr::new("TERRARIUM_JOB"));
+    let set = threads::variables(args.threads, cpus, |name| env.contains_key(OsStr::new(name)));
+    env.extend(set.into_iter().map(|(name, value)| (name.into(), value.into())));
+    if let Some(request) = &args.gpus {
+        let value = match request {
+            // Not the empty string: some programs take that for "not set".
+            GpuRequest::None => "-1".to_owned(),
+            GpuRequest::Indices(_) => gpus.names.join(","),
+        };
+        for name in gpus::VISIBILITY_VARIABLES {
+            env.insert(name.into(), value.clone().into());
+        }
+        // So that the numbers mean what they mean to the driver, and to the device nodes.
+        env.entry("CUDA_DEVICE_ORDER".into()).or_insert_with(|| "PCI_BUS_ID".into());
+    }
+    env.into_iter().collect()
+}
+
+/// Whether the job may have used an NVIDIA GPU.
+fn wants_gpu_check(args: &RunArgs) -> bool {
+    match &args.gpus {
+        Some(GpuRequest::None) => false,
+        Some(GpuRequest::Indices(_)) => true,
+        None => std::env::var("CUDA_VISIBLE_DEVICES").is_ok_and(|v| !v.is_empty() && v != "-1" && v != "NoDevFiles"),
+    }
+}
+
+struct Watch {
+    sampler: Sampler,
+    cpus: usize,
+    quiet: bool,
+    /// For kernels whose cgroups keep no peak.
+    memory_peak: Option<Bytes>,
+}
+
+impl Observer for Watch {
+    fn sample(&mut self, proc: Option<&Path>, groups: &Groups) {
+        if let Some(proc) = proc {
+            self.sampler.look(proc, self.cpus);
+        }
+        self.memory_peak = self.memory_peak.max(groups.memory_now());
+    }
+
+    fn notice(&mut self, notice: &Notice) {
+        if !self.quiet {
+            summary::print_notice(notice);
+        }
+    }
+}
+
+fn clean_shared(host: &Host, uid: u32, before: &HashSet<shared::Id>, delete: bool) -> Vec<SharedObject> {
+    shared::left_since(host, uid, before).iter().map(|o| o.record(delete && o.delete(host))).collect()
+}
+
+fn usage_of(outcome: &Outcome, watch: &Watch) -> Usage {
+    let counted = &outcome.counted;
+    let seen = watch.sampler.samples > 0;
+    let memory_peak = counted
+        .memory_peak
+        .map(Measured::cgroup)
+        .or_else(|| watch.memory_peak.map(Measured::sampled))
+        .or_else(|| seen.then(|| Measured::sampled(watch.sampler.memory_peak)));
+    let limit = outcome.limits.memory.as_ref().map(|l| l.value);
+    Usage {
+        cpu_seconds: counted
+            .cpu
+            .map(|d| Measured::cgroup(d.as_secs_f64()))
+            .or_else(|| outcome.waited_cpu.map(|d| Measured::wait4(d.as_secs_f64()))),
+        // The kernel charges by pages and in batches: within 1 % is at the limit.
+        memory_saturated: memory_peak
+            .zip(limit)
+            .is_some_and(|(peak, limit)| peak.value.0 as f64 >= limit.0 as f64 * 0.99),
+        memory_peak,
+        processes_peak: seen.then(|| Measured::sampled(watch.sampler.processes_peak)),
+        threads_peak: counted
+            .tasks_peak
+            .map(Measured::cgroup)
+            .or_else(|| seen.then(|| Measured::sampled(watch.sampler.threads_peak))),
+    }
+}
+
+fn exit_status(end: End) -> u8 {
+    match end {
+        End::Exited { code } => code,
+        End::Signaled { signal } => 128u8.saturating_add(signal as u8),
+        End::TimeLimit => exit::TIME_LIMIT,
+        End::OutOfMemory => exit::OUT_OF_MEMORY,
+        End::Survivors => exit::SURVIVORS,
+        // Both by SIGKILL.
+        End::Terminated | End::InitKilled => 137,
+    }
+}
+
+fn report_of(
+    args: &RunArgs,
+    spec: &JailSpec,
+    outcome: Outcome,
+    watch: &Watch,
+    uid: u32,
+    shared: Vec<SharedObject>,
+) -> RunReport {
+    let usage = usage_of(&outcome, watch);
+    let mut names: BTreeMap<String, u64> = BTreeMap::new();
+    for name in &outcome.killed_names {
+        *names.entry(name.clone()).or_default() += 1;
+    }
+    let mut names: Vec<(String, u64)> = names.into_iter().collect();
+    names.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let mut findings = outcome.findings;
+    for path in &outcome.cgroups_left {
+        findings.push(
+            Finding::new("cgroup-left", format!("the cgroup {} could not be removed", path.display()))
+                .hint("terrarium reap removes it once its last process is gone"),
+        );
+    }
+    RunReport {
+        schema: SCHEMA.to_owned(),
+        terrarium: env!("CARGO_PKG_VERSION").to_owned(),
+        job: outcome.job,
+        command: args.command.iter().map(|c| c.to_string_lossy().into_owned()).collect(),
+        directory: spec.directory.as_ref().map(|d| d.display().to_string()).unwrap_or_default(),
+        host: host_name(),
+        uid,
+        started: outcome.started_at.duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64()),
+        wall_seconds: outcome.wall.as_secs_f64(),
+        end: outcome.end,
+        exit_status: exit_status(outcome.end),
+        tier: outcome.tier,
+        limits: outcome.limits,
+        usage,
+        left_behind: LeftBehind { processes: outcome.killed, names, shared },
+        survivors: outcome.survivors,
+        findings,
+    }
+}
+
+/// Refuses a report that could not be written, before the job has run for a day.
+fn check_report(path: &Path) -> Result<(), CliError> {
+    let refuse = |why: &str| {
+        Err(CliError::Path { flag: "--report", path: path.to_owned(), why: why.to_owned() })
+    };
+    if path.is_dir() {
+        return refuse("is a directory; name a file");
+    }
+    let parent = parent_of(path);
+    if !parent.is_dir() {
+        return refuse("its directory does not exist");
+    }
+    // By doing it: permissions, read-only mounts and quotas all count.
+    match create_temporary(path) {
+        Ok((temporary, _)) => {
+            let _ = fs::remove_file(temporary);
+            Ok(())
+        }
+        Err(error) => refuse(&format!("its directory cannot be written to: {error}")),
+    }
+}
+
+fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn create_temporary(path: &Path) -> std::io::Result<(PathBuf, fs::File)> {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or(OsStr::new("report")));
+    name.push(format!(".{}", std::process::id()));
+    let temporary = parent_of(path).join(name);
+    let file = fs::OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+    Ok((temporary, file))
+}
+
+/// Whole or not at all: a reader never sees half a report.
+fn write_report(path: &Path, report: &RunReport) -> std::io::Result<()> {
+    use std::io::Write;
+    // A pipe or /dev/stderr cannot be replaced, only written to.
+    let special = fs::metadata(path).is_ok_and(|m| !m.is_file());
+    let mut text = serde_json::to_vec_pretty(report)?;
+    text.push(b'\n');
+    if special {
+        return fs::OpenOptions::new().write(true).open(path)?.write_all(&text);
+    }
+    let (temporary, mut file) = create_temporary(path)?;
+    let written = file.write_all(&text).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        let _ = fs::remove_file(temporary);
+    }
+    written
+}

@@ -1,0 +1,131 @@
+//! Asking the NVIDIA driver who holds GPU memory, through a helper process.
+//!
+//! The driver's library can hang in the kernel; a process can be given up where a thread could not, and the library's
+//! memory and threads stay out of the supervisor. The helper, `terrarium-nvml`, prints JSON.
+
+use std::fs;
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use terrarium_core::{Bytes, Finding, JobId};
+use terrarium_jail::host::Host;
+
+/// How long one question may take.
+const TIME_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long the driver may take to release what a dead process held.
+const RELEASE: Duration = Duration::from_secs(5);
+
+/// Memory that a process holds on a GPU.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Holder {
+    /// Index in bus order.
+    pub(crate) gpu: u32,
+    /// PID as the driver knows it: on the host.
+    pub(crate) pid: u32,
+    /// How much; not known on some drivers.
+    pub(crate) bytes: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Answer {
+    holders: Vec<Holder>,
+}
+
+/// Beside this program, or in ../libexec/terrarium.
+fn helper() -> Option<PathBuf> {
+    let own = std::env::current_exe().ok()?;
+    let directory = own.parent()?;
+    [directory.join("terrarium-nvml"), directory.join("../libexec/terrarium/terrarium-nvml")]
+        .into_iter()
+        .find(|p| p.is_file())
+}
+
+fn wait(child: &mut Child) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < TIME_LIMIT {
+        match child.try_wait() {
+            Ok(Some(status)) => return status.success(),
+            Ok(None) => std::thread::sleep(Duration::from_millis(5)),
+            Err(_) => return false,
+        }
+    }
+    // If it hangs in the driver it stays behind until the driver lets go; it holds nothing of ours.
+    let _ = child.kill();
+    false
+}
+
+/// Who holds GPU memory now, or why that cannot be said.
+pub(crate) fn holders() -> Result<Vec<Holder>, String> {
+    let helper = helper().ok_or("the helper terrarium-nvml is not installed")?;
+    let mut child = Command::new(&helper)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|e| format!("cannot start {}: {e}", helper.display()))?;
+    let ended_well = wait(&mut child);
+    let mut text = String::new();
+    if ended_well {
+        if let Some(mut out) = child.stdout.take() {
+            let _ = out.read_to_string(&mut text);
+        }
+        return serde_json::from_str::<Answer>(&text)
+            .map(|a| a.holders)
+            .map_err(|_| "terrarium-nvml gave no sensible answer".to_owned());
+    }
+    match child.try_wait() {
+        Ok(Some(status)) if status.code().is_some() => {
+            if let Some(mut err) = child.stderr.take() {
+                let _ = err.read_to_string(&mut text);
+            }
+            Err(text.trim().to_owned())
+        }
+        _ => Err(format!("the NVIDIA driver did not answer within {} s", TIME_LIMIT.as_secs())),
+    }
+}
+
+/// Waits until no process of the job holds GPU memory; otherwise says who does.
+///
+/// The job's are those that carry its mark, and those that no longer exist: the driver may take a
+/// moment after a process's death.
+pub(crate) fn check_released(host: &Host, job: &JobId, asked: bool) -> Option<Finding> {
+    let start = Instant::now();
+    loop {
+        let held: Vec<Holder> = match holders() {
+            Ok(holders) => holders.into_iter().filter(|h| is_of_job(host, h.pid, job)).collect(),
+            Err(why) => {
+                return asked.then(|| Finding::new("gpu-not-checked", format!("whether GPU memory was released is not known: {why}")));
+            }
+        };
+        if held.is_empty() {
+            return None;
+        }
+        if start.elapsed() > RELEASE {
+            let list: Vec<String> = held.iter().map(describe).collect();
+            return Some(
+                Finding::new("gpu-memory-held", format!("GPU memory is still held after the job: {}", list.join(", ")))
+                    .hint("tell the administrators: the driver has not released it, and the next job may not find it free"),
+            );
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// `GPU 0: PID 12 (1.5 GiB)`.
+pub(crate) fn describe(holder: &Holder) -> String {
+    let size = holder.bytes.map_or("size not known".to_owned(), |b| Bytes(b).to_string());
+    format!("GPU {}: PID {} ({size})", holder.gpu, holder.pid)
+}
+
+fn is_of_job(host: &Host, pid: u32, job: &JobId) -> bool {
+    if host.stat(pid).is_none() {
+        return true;
+    }
+    let mark = format!("TERRARIUM_JOB={job}");
+    fs::read(host.path(format!("/proc/{pid}/environ")))
+        .is_ok_and(|text| text.split(|b| *b == 0).any(|v| v == mark.as_bytes()))
+}

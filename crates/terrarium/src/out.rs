@@ -1,0 +1,19 @@
+//! Writing to the user. A closed pipe or a full disk is no reason to panic.
+
+use std::fmt::Display;
+use std::io::Write;
+
+/// One line to stderr, marked as ours: it may stand among the job's own output.
+pub(crate) fn note(text: impl Display) {
+    let _ = writeln!(std::io::stderr().lock(), "terrarium: {text}");
+}
+
+/// One unmarked line to stderr.
+pub(crate) fn err(text: impl Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// One line to stdout.
+pub(crate) fn print(text: impl Display) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}

@@ -1,0 +1,245 @@
+//! What people read: notes while the job runs and the summary at its end.
+
+use std::time::Duration;
+
+use terrarium_core::report::{End, Enforcer, RunReport, Source};
+use terrarium_core::{Bytes, Finding, HumanDuration, Tier};
+use terrarium_jail::Notice;
+use terrarium_jail::plan::enforcer_name;
+
+use crate::out;
+
+pub(crate) fn print_finding(finding: &Finding) {
+    out::note(format_args!("note: {}", finding.message));
+    if let Some(hint) = &finding.hint {
+        out::err(format_args!("hint: {hint}"));
+    }
+}
+
+pub(crate) fn print_notice(notice: &Notice) {
+    let then = |grace: &Option<Duration>| match grace {
+        Some(Duration::ZERO) => "killing it".to_owned(),
+        Some(grace) => format!("asked it to end (SIGTERM); killing it in {}", HumanDuration(*grace)),
+        None => "asked it to end (SIGTERM)".to_owned(),
+    };
+    match notice {
+        Notice::TimeLimit(limit, grace) => {
+            out::note(format_args!("the time limit of {} is over: {}", HumanDuration(*limit), then(grace)));
+        }
+        Notice::Terminating(grace) => match grace {
+            Some(grace) => out::note(format_args!(
+                "SIGTERM was passed on to the job; killing what is left of it in {}",
+                HumanDuration(*grace)
+            )),
+            None => out::note("SIGTERM was passed on to the job"),
+        },
+        Notice::GraceOver => out::note("the grace is over: killing what is left of the job"),
+        Notice::OutOfMemory => out::note("the job is out of memory: ending all of it"),
+    }
+}
+
+fn signal_name(signal: i32) -> String {
+    let name = match signal {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        10 => "SIGUSR1",
+        11 => "SIGSEGV",
+        12 => "SIGUSR2",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        24 => "SIGXCPU",
+        25 => "SIGXFSZ",
+        n => return format!("signal {n}"),
+    };
+    name.to_owned()
+}
+
+fn end_line(report: &RunReport) -> String {
+    let how = match report.end {
+        End::Exited { code } => format!("ended with status {code}"),
+        End::Signaled { signal } => format!("was killed by {}", signal_name(signal)),
+        End::TimeLimit => "was ended by its time limit".to_owned(),
+        End::OutOfMemory => "ran out of memory".to_owned(),
+        End::Terminated => "was killed after SIGTERM and its grace".to_owned(),
+        End::Survivors => "could not be ended".to_owned(),
+        End::InitKilled => "was killed from outside".to_owned(),
+    };
+    format!("{how} after {}", HumanDuration(Duration::from_secs_f64(report.wall_seconds.max(0.0))))
+}
+
+fn cpu_line(report: &RunReport) -> Option<String> {
+    let cpu = report.usage.cpu_seconds?;
+    let mut line = HumanDuration(Duration::from_secs_f64(cpu.value.max(0.0))).to_string();
+    if report.wall_seconds >= 0.5 {
+        line.push_str(&format!(", {:.1} CPUs busy on average", cpu.value / report.wall_seconds));
+        if let Some(cpus) = &report.limits.cpus {
+            line.push_str(&format!(" (has CPU {})", cpus.value));
+        }
+    }
+    Some(line)
+}
+
+fn memory_line(report: &RunReport) -> Option<String> {
+    let peak = report.usage.memory_peak?;
+    let mut line = format!("peak {}", peak.value);
+    if let Some(limit) = &report.limits.memory {
+        match limit.enforced_by {
+            Some(Enforcer::RlimitData) => line.push_str(&format!("; each process may have {}", limit.value)),
+            _ => line.push_str(&format!(" of {} ({} %)", limit.value, percent(peak.value, limit.value))),
+        }
+    }
+    if peak.source == Source::Sampled {
+        line.push_str(", seen in samples: short peaks are missing");
+    }
+    if report.end != End::OutOfMemory && report.usage.memory_saturated {
+        line.push_str("; it met the limit, so what it would have used is not known");
+    }
+    Some(line)
+}
+
+fn percent(part: Bytes, whole: Bytes) -> u64 {
+    (part.0 as f64 * 100.0 / whole.0.max(1) as f64).round() as u64
+}
+
+fn most_line(report: &RunReport) -> Option<String> {
+    let count = |n: u64, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
+    let parts: Vec<String> = [
+        report.usage.processes_peak.map(|p| count(p.value, "process", "processes")),
+        report.usage.threads_peak.map(|t| count(t.value, "thread", "threads")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    (!parts.is_empty()).then(|| format!("{} at once", parts.join(", ")))
+}
+
+fn left_lines(report: &RunReport) -> Vec<String> {
+    let left = &report.left_behind;
+    let mut lines = Vec::new();
+    if left.processes > 0 {
+        let mut names: Vec<String> = left
+            .names
+            .iter()
+            .take(5)
+            .map(|(name, n)| if *n == 1 { printable(name) } else { format!("{} × {n}", printable(name)) })
+            .collect();
+        let named: u64 = left.names.iter().take(5).map(|(_, n)| n).sum();
+        if named < left.processes {
+            names.push("…".to_owned());
+        }
+        let what = if left.processes == 1 { "1 process".to_owned() } else { format!("{} processes", left.processes) };
+        lines.push(format!("{what}, ended: {}", names.join(", ")));
+    }
+    for object in &left.shared {
+        let state = match (object.deleted, object.held) {
+            (true, _) => "deleted",
+            (_, true) => "in use by a process outside the job, kept",
+            _ => "kept; --clean-shm deletes it",
+        };
+        lines.push(format!("{} ({}), {state}", printable(&object.name), object.bytes));
+    }
+    if lines.is_empty() {
+        lines.push("nothing".to_owned());
+    }
+    lines
+}
+
+/// A process chooses its own name, and a file's: no control characters reach the terminal.
+pub(crate) fn printable(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+fn held_line(report: &RunReport) -> String {
+    let mut by = vec![match report.tier {
+        Tier::Root => "PID namespace made by root".to_owned(),
+        Tier::Userns => "user and PID namespace".to_owned(),
+        Tier::Ptrace => "ptrace".to_owned(),
+    }];
+    let l = &report.limits;
+    let limits = [
+        ("memory", l.memory.as_ref().map(|x| x.enforced_by)),
+        ("CPUs", l.cpus.as_ref().map(|x| x.enforced_by)),
+        ("pids", l.pids.as_ref().map(|x| x.enforced_by)),
+    ];
+    for (name, enforcer) in limits {
+        if let Some(enforcer) = enforcer {
+            by.push(format!("{name} by {}", enforcer.map_or("nothing", enforcer_name)));
+        }
+    }
+    format!("tier {}: {}", report.tier, by.join(", "))
+}
+
+/// After an out-of-memory end: what happened, and what to ask for.
+fn oom_lines(report: &RunReport) -> Vec<String> {
+    if report.end != End::OutOfMemory {
+        return Vec::new();
+    }
+    let peak = report.usage.memory_peak.map(|p| p.value);
+    match (&report.limits.memory, peak) {
+        (Some(limit), Some(peak)) if !report.usage.memory_saturated && limit.enforced_by != Some(Enforcer::RlimitData) => vec![format!(
+            "the kernel killed processes at {peak}, below the limit of {}: an outer limit was met, or the node itself was out of memory",
+            limit.value
+        )],
+        (Some(limit), _) => vec![format!(
+            "it met its limit of {}; what it needs is not known, so ask for twice as much next time: --mem {}",
+            limit.value,
+            Bytes(limit.value.0.saturating_mul(2)).as_argument()
+        )],
+        (None, _) => vec!["a limit outside of terrarium was met (the batch system's, or the node's memory)".to_owned()],
+    }
+}
+
+pub(crate) fn print_survivors(report: &RunReport) {
+    for survivor in &report.survivors {
+        out::note(format_args!(
+            "error: process {} ({}) cannot be killed: state {}{}",
+            survivor.pid,
+            printable(&survivor.name),
+            survivor.state,
+            if survivor.state == 'D' { ", waits in the kernel (often for a file server)" } else { "" }
+        ));
+    }
+}
+
+/// The summary at the end of a run.
+pub(crate) fn print(report: &RunReport) {
+    out::note(end_line(report));
+    let mut lines: Vec<(&str, String)> = Vec::new();
+    let mut add = |name, text: Vec<String>| {
+        for (i, line) in text.into_iter().enumerate() {
+            lines.push((if i == 0 { name } else { "" }, line));
+        }
+    };
+    add("cpu", cpu_line(report).into_iter().collect());
+    add("memory", memory_line(report).into_iter().chain(oom_lines(report)).collect());
+    add("most", most_line(report).into_iter().collect());
+    add("left", left_lines(report));
+    add("held by", vec![held_line(report)]);
+    for (name, text) in lines {
+        out::err(format_args!("  {name:<8} {text}"));
+    }
+    print_survivors(report);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_drive_the_terminal() {
+        assert_eq!(printable("a\x1b[2Jb\n"), "a?[2Jb?");
+    }
+
+    #[test]
+    fn percentages() {
+        assert_eq!(percent(Bytes(1), Bytes(3)), 33);
+        assert_eq!(percent(Bytes(1), Bytes(0)), 100);
+    }
+}
