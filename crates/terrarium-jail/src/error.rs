@@ -29,10 +29,10 @@ pub enum JailError {
         tried: Vec<(Tier, String)>,
     },
     /// `--require-mem` and no cgroup.
-    #[error("--require-mem cannot be met: no memory cgroup is to be had ({})", reasons.join("; "))]
+    #[error("--require-mem cannot be met: no memory cgroup is to be had ({why})")]
     MemoryNotHeld {
-        /// Why, per hierarchy.
-        reasons: Vec<String>,
+        /// Why.
+        why: String,
     },
     /// A step of the set-up failed.
     #[error("cannot {step}: {}", errno.desc())]

@@ -2,7 +2,7 @@
 //! [`Host`] opens files, below a root that tests replace.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use terrarium_core::JobId;
@@ -172,7 +172,11 @@ impl Host {
 
     /// Text of a file below the root; bytes that are no UTF-8 are replaced.
     pub fn read(&self, path: impl AsRef<Path>) -> io::Result<String> {
-        fs::read(self.path(path)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        // Files of the kernel have no size to go by: std would read them in small pieces, and each
+        // piece makes the kernel write the whole text again.
+        let mut bytes = Vec::with_capacity(8192);
+        fs::File::open(self.path(path))?.read_to_end(&mut bytes)?;
+        Ok(String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()))
     }
 
     /// This process's mounts.

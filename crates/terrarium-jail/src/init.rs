@@ -12,7 +12,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use terrarium_core::CpuSet;
 use terrarium_sys::Errno;
-use terrarium_sys::fds::{Channel, Incoming, close_from, point_to_null};
+use terrarium_sys::fds::{Channel, Incoming, close_from, let_go_of_standard_files};
 use terrarium_sys::process::{
     self, Command, Forked, Namespaces, WaitStatus, clone_process, exit_now, kill_all, peek_ended, signal_all,
     signal_one, wait_for,
@@ -55,6 +55,8 @@ struct State<'a> {
     /// The job was asked to end; what handles SIGTERM may finish.
     ending: bool,
     killing: bool,
+    /// /proc is this namespace's.
+    own_proc: bool,
     user: Duration,
     system: Duration,
     killed: u64,
@@ -70,27 +72,21 @@ pub(crate) fn run(init: &Init<'_>) -> ! {
         let _ = tell(FromInit::StepFailed { job: false, index: failed.index, errno: failed.errno as i32 });
         exit_now(1);
     }
+    if interpreter.notes != 0 {
+        let _ = tell(FromInit::Notes { notes: interpreter.notes });
+    }
     // If mounting /proc failed, what is there counts PIDs as the host does: of no use here.
     let own_proc = interpreter.notes >> note::PROC & 1 == 0;
-    let proc = own_proc.then(|| fs::File::open("/proc").ok()).flatten();
-    let ready = FromInit::Ready { notes: interpreter.notes };
-    let _ = channel.send(&ready.encode(), proc.as_ref().map(AsFd::as_fd));
-    drop(proc);
     // The main process hands over the listener of its filter through this.
     let listener_channel = init.cpus.and_then(|_| Channel::pair().ok());
-    match fork_main(init.cgroup) {
-        Ok((Forked::Child, joined)) => become_main(init, joined, listener_channel.as_ref().map(|(_, theirs)| theirs)),
-        Ok((Forked::Parent(_), _)) => {}
-        Err(errno) => {
-            let _ = tell(FromInit::Failed { what: what::FORK, errno: errno as i32 });
-            exit_now(1);
-        }
+    let theirs = listener_channel.as_ref().map(|(_, theirs)| theirs);
+    if let Err(errno) = start_main(init, interpreter.notes, theirs) {
+        let _ = tell(FromInit::Failed { what: what::FORK, errno: errno as i32 });
+        exit_now(1);
     }
     let ours = listener_channel.map(|(ours, _)| ours);
     // Init must hold nothing of the job's open: not the other end of its pipes, not its files.
-    for fd in 0..3 {
-        let _ = point_to_null(fd);
-    }
+    let_go_of_standard_files(true);
     let mut keep = vec![channel.as_fd().as_raw_fd(), init.signals.as_fd().as_raw_fd()];
     keep.extend(ours.iter().map(|c| c.as_fd().as_raw_fd()));
     close_from(3, &keep);
@@ -101,6 +97,7 @@ pub(crate) fn run(init: &Init<'_>) -> ! {
         main: None,
         ending: false,
         killing: false,
+        own_proc,
         user: Duration::ZERO,
         system: Duration::ZERO,
         killed: 0,
@@ -109,20 +106,22 @@ pub(crate) fn run(init: &Init<'_>) -> ! {
     state.run(ours, init.cpus)
 }
 
-/// Forks the main process, straight into its cgroup where the kernel can; whether it is there already.
-fn fork_main(cgroup: Option<BorrowedFd<'_>>) -> Result<(Forked, bool), Errno> {
-    if cgroup.is_some() {
-        match clone_process(Namespaces::default(), cgroup) {
+/// Starts the main process, straight into its cgroup where the kernel can.
+fn start_main(init: &Init<'_>, notes: u64, listener_channel: Option<&Channel>) -> Result<(), Errno> {
+    if init.cgroup.is_some() {
+        match clone_process(Namespaces::default(), init.cgroup) {
+            Ok(Forked::Child) => become_main(init, notes, true, listener_channel),
             Err(Errno::ENOSYS | Errno::E2BIG | Errno::EINVAL) => {}
-            other => return Ok((other?, true)),
+            other => return other.map(drop),
         }
     }
-    Ok((clone_process(Namespaces::default(), None)?, false))
+    process::spawn_sharing(&mut || become_main(init, notes, false, listener_channel)).map(drop)
 }
 
-fn become_main(init: &Init<'_>, joined: bool, listener_channel: Option<&Channel>) -> ! {
+fn become_main(init: &Init<'_>, notes: u64, joined: bool, listener_channel: Option<&Channel>) -> ! {
     let tell = |message: FromInit| init.channel.send(&message.encode(), None);
     let mut interpreter = Interpreter::new();
+    interpreter.notes = notes;
     if let (false, Some(procs)) = (joined, init.cgroup_procs)
         && let Err(errno) = nix::unistd::write(procs, b"0")
     {
@@ -133,8 +132,8 @@ fn become_main(init: &Init<'_>, joined: bool, listener_channel: Option<&Channel>
         let _ = tell(FromInit::StepFailed { job: true, index: failed.index, errno: failed.errno as i32 });
         exit_now(125);
     }
-    if interpreter.notes != 0 {
-        let _ = tell(FromInit::JobNotes { notes: interpreter.notes });
+    if interpreter.notes != notes {
+        let _ = tell(FromInit::Notes { notes: interpreter.notes });
     }
     if let (Some(channel), Some(listener)) = (listener_channel, &interpreter.listener) {
         let _ = channel.send(b"l", Some(listener.as_fd()));
@@ -210,6 +209,7 @@ impl State<'_> {
                         term_all();
                     }
                     Some(ToInit::Kill) => self.kill(),
+                    Some(ToInit::SendProc) => self.send_proc(),
                     None => {}
                 },
                 Ok(Incoming::Nothing) => return,
@@ -236,6 +236,12 @@ impl State<'_> {
             let _ = signal_one(MAIN_PID, signal);
         }
         self.tell(&FromInit::Forwarded { signal, reached });
+    }
+
+    fn send_proc(&self) {
+        if let Some(proc) = self.own_proc.then(|| fs::File::open("/proc").ok()).flatten() {
+            let _ = self.channel.send(&FromInit::Proc.encode(), Some(proc.as_fd()));
+        }
     }
 
     fn count(&mut self, child: &process::Waited) {
@@ -269,8 +275,8 @@ impl State<'_> {
 
     fn main_ended(&mut self, status: WaitStatus) {
         self.main = Some(status);
-        self.tell(&FromInit::MainEnded { status });
         if self.ending {
+            self.tell(&FromInit::MainEnded { status });
             term_all();
         }
     }
@@ -278,6 +284,9 @@ impl State<'_> {
     /// Kills and reaps all that is left, and ends.
     fn kill(&mut self) -> ! {
         self.killing = true;
+        if let Some(status) = self.main {
+            self.tell(&FromInit::MainEnded { status });
+        }
         self.tell(&FromInit::Killing);
         let _ = kill_all();
         loop {
@@ -319,7 +328,8 @@ impl State<'_> {
     /// is killed by the kernel when this process ends, and waited for before the supervisor sees it end.
     fn finish(&mut self) -> ! {
         let names = std::mem::take(&mut self.names);
-        self.tell(&FromInit::Done { user: self.user, system: self.system, killed: self.killed, names });
+        let main = self.main.unwrap_or(WaitStatus::Signaled(9));
+        self.tell(&FromInit::Done { main, user: self.user, system: self.system, killed: self.killed, names });
         exit_now(0)
     }
 }

@@ -11,12 +11,12 @@ use terrarium_core::report::{Enforcer, Limit, Limits};
 use terrarium_core::{Finding, JobId, Tier};
 use terrarium_sys::process::Namespaces;
 use terrarium_sys::seccomp::Filter;
-use terrarium_sys::step::{Planned, Step, rlimit};
+use terrarium_sys::step::{Planned, Step, When, rlimit};
 
 use crate::affinity::mask;
 use crate::cgroup::{Groups, Wanted};
 use crate::error::JailError;
-use crate::host::Host;
+use crate::host::Mount;
 use crate::spec::{JailSpec, Shm};
 use crate::view::{self, RealFiles, note};
 
@@ -42,19 +42,18 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn make(host: &Host, spec: &JailSpec, tier: Tier, job: JobId, groups: &Groups) -> Result<Plan, JailError> {
+    pub(crate) fn make(mounts: &[Mount], spec: &JailSpec, tier: Tier, job: JobId, groups: &Groups) -> Result<Plan, JailError> {
         let mut findings = Vec::new();
         let limits = limits(spec, tier, groups, &mut findings);
         let memory_enforcer = limits.memory.as_ref().and_then(|l| l.enforced_by);
         if spec.require_memory && memory_enforcer == Some(Enforcer::RlimitData) {
-            return Err(JailError::MemoryNotHeld { reasons: groups.reasons.clone() });
+            return Err(JailError::MemoryNotHeld { why: groups.why_not("memory").unwrap_or("none is mounted").to_owned() });
         }
-        let mounts = host.mounts().map_err(|e| JailError::Host { what: "/proc/self/mountinfo".into(), source: e })?;
         let mut init_steps: Vec<Planned> = vec![Step::DieWithParent.into()];
         if tier == Tier::Userns {
             init_steps.extend(identity_steps());
         }
-        init_steps.extend(view::steps(&spec.view, &groups.covers(), &mounts, &RealFiles)?);
+        init_steps.extend(view::steps(&spec.view, &groups.covers(), mounts, &RealFiles)?);
         if limits.pids.as_ref().and_then(|l| l.enforced_by) == Some(Enforcer::RlimitNproc) {
             init_steps.push(Planned::noting(Step::ProbeNproc, note::NPROC));
         }
@@ -114,7 +113,7 @@ pub(crate) fn wanted(spec: &JailSpec) -> Wanted {
 
 fn limits(spec: &JailSpec, tier: Tier, groups: &Groups, findings: &mut Vec<Finding>) -> Limits {
     let held = groups.held;
-    let why = || match groups.reasons.first() {
+    let why = |controller| match groups.why_not(controller) {
         Some(reason) => format!(" ({reason})"),
         None => String::new(),
     };
@@ -128,7 +127,7 @@ fn limits(spec: &JailSpec, tier: Tier, groups: &Groups, findings: &mut Vec<Findi
                          It does not stop shared mappings, memfd, files in /dev/shm, or many processes together; \
                          and it counts memory that was never touched, such as thread stacks",
                         value.as_argument(),
-                        why()
+                        why("memory")
                     ),
                 )
                 .hint(
@@ -157,7 +156,7 @@ fn limits(spec: &JailSpec, tier: Tier, groups: &Groups, findings: &mut Vec<Findi
     let pids = spec.limits.pids.map(|value| {
         let rlimit = (tier == Tier::Userns).then_some(Enforcer::RlimitNproc);
         if held.pids.or(rlimit).is_none() {
-            findings.push(Finding::new("pids-not-limited", format!("--pids is not enforced: no pids cgroup is to be had{}", why())));
+            findings.push(Finding::new("pids-not-limited", format!("--pids is not enforced: no pids cgroup is to be had{}", why("pids"))));
         }
         Limit { value, enforced_by: held.pids.or(rlimit) }
     });
@@ -181,7 +180,7 @@ fn main_steps(spec: &JailSpec, tier: Tier, limits: &Limits, groups: &Groups) -> 
     if let Some(limit) = limits.pids.as_ref().filter(|l| l.enforced_by == Some(Enforcer::RlimitNproc)) {
         // Init counts as well.
         let step = Step::Rlimit { name: "RLIMIT_NPROC", resource: rlimit::NPROC, limit: limit.value + 1 };
-        steps.push(Planned { step, note: None, unless: Some(note::NPROC) });
+        steps.push(Planned { step, note: None, when: When::NotNoted(note::NPROC) });
     }
     if let Some(cpus) = &spec.limits.cpus {
         steps.push(Step::Affinity { mask: mask(cpus) }.into());
@@ -189,12 +188,16 @@ fn main_steps(spec: &JailSpec, tier: Tier, limits: &Limits, groups: &Groups) -> 
     if tier == Tier::Userns || spec.no_new_privileges {
         steps.push(Step::NoNewPrivileges.into());
     }
-    steps.push(Step::Seccomp(Filter::terminal()).into());
+    // Characters can be pushed only into the session's own terminal, except by root.
+    if spec.has_terminal || tier == Tier::Root {
+        steps.push(Step::Seccomp(Filter::terminal()).into());
+    }
     if limits.cpus.as_ref().is_some_and(|l| l.enforced_by == Some(Enforcer::Seccomp)) {
         // There can be one such supervisor only: in a run in a run, the outer one's CPUs hold.
         steps.push(Planned::noting(Step::Seccomp(Filter::affinity()), note::AFFINITY));
     }
-    if tier == Tier::Userns {
+    if tier == Tier::Userns && geteuid().is_root() {
+        // Anybody else loses the capabilities of the new namespace by exec.
         steps.push(Step::DropCapabilities.into());
     }
     if let Some(directory) = &spec.directory {
@@ -281,7 +284,11 @@ impl fmt::Display for Plan {
         for (title, steps) in [("init", &self.init_steps), ("main process", &self.main_steps)] {
             writeln!(f, "{title}:")?;
             for planned in steps {
-                let optional = if planned.note.is_some() { " (if it can)" } else { "" };
+                let optional = match (planned.when, planned.note) {
+                    (When::Noted(note::CHROOT), _) => " (in a chroot)",
+                    (_, Some(_)) => " (if it can)",
+                    _ => "",
+                };
                 writeln!(f, "  {}{optional}", planned.step)?;
             }
         }

@@ -14,23 +14,24 @@ use terrarium_core::report::{End, Limits, Survivor};
 use terrarium_core::{Finding, JobId, Tier};
 use terrarium_sys::Errno;
 use terrarium_sys::fds::{
-    Channel, Incoming, close_from, is_group_empty, point_to_null, take_terminal, terminal_foreground,
+    Channel, Incoming, close_from, controlling_terminal, is_group_empty, let_go_of_standard_files, take_terminal,
+    terminal_foreground,
 };
 use terrarium_sys::process::{
     Command, Forked, Namespaces, WaitStatus, clone_process, exit_now, signal_one, wait_for,
 };
 use terrarium_sys::signals::{self, SignalFd, stop_self};
 
-use crate::cgroup::{Context, Counted, Groups};
+use crate::cgroup::{Context, Counted, Groups, Wanted};
 use crate::error::JailError;
-use crate::host::{Host, parse_stat};
+use crate::host::{Host, Mount, parse_stat};
 use crate::init::{Init, MAIN_PID};
 use crate::plan::{Plan, heed_notes, wanted};
 use crate::spec::JailSpec;
 use crate::supervision::{Action, Cause, Config, Event, Notice, Supervision};
 use crate::survivors;
 use crate::view;
-use crate::wire::{FromInit, MAX};
+use crate::wire::{FromInit, MAX, ToInit};
 
 /// Waits between looks at the job: soon at first, so that short jobs are seen, then every second.
 const FIRST_SAMPLE: Duration = Duration::from_millis(40);
@@ -117,6 +118,7 @@ fn explain_clone(tier: Tier, errno: Errno) -> String {
 /// that the plan speaks of are made and removed again.
 pub fn preview(host: &Host, spec: &JailSpec) -> Result<Plan, JailError> {
     view::check(&spec.view, &view::RealFiles)?;
+    let mounts = read_mounts(host, spec)?;
     let mut tried = Vec::new();
     for tier in tiers() {
         refuse_weaker(spec, tier, &tried)?;
@@ -127,8 +129,8 @@ pub fn preview(host: &Host, spec: &JailSpec) -> Result<Plan, JailError> {
             Ok(Forked::Parent(pid)) => {
                 let _ = wait_for(pid, true);
                 let job = job_id(host)?;
-                let mut groups = make_groups(host, spec, tier, &job);
-                let plan = Plan::make(host, spec, tier, job, &groups);
+                let mut groups = make_groups(host, &mounts, spec, tier, &job);
+                let plan = Plan::make(&mounts, spec, tier, job, &groups);
                 groups.remove();
                 return plan;
             }
@@ -138,6 +140,18 @@ pub fn preview(host: &Host, spec: &JailSpec) -> Result<Plan, JailError> {
     Err(not_contained(spec, tried))
 }
 
+/// The host's mounts, if anything needs them: reading them takes as long as making a namespace.
+fn read_mounts(host: &Host, spec: &JailSpec) -> Result<Vec<Mount>, JailError> {
+    let root = geteuid().is_root();
+    // An ordinary user gets v1 cgroups for limits only; v2 is worth a look, for exact peaks.
+    let limited = wanted(spec) != Wanted::default();
+    let v2 = || host.path("/sys/fs/cgroup/cgroup.controllers").exists();
+    if !(root || limited || view::needs_mounts(&spec.view) || v2()) {
+        return Ok(Vec::new());
+    }
+    host.mounts().map_err(|source| JailError::Host { what: "/proc/self/mountinfo".to_owned(), source })
+}
+
 fn job_id(host: &Host) -> Result<JobId, JailError> {
     host.job_id(std::process::id()).ok_or_else(|| JailError::Host {
         what: "/proc/self".to_owned(),
@@ -145,9 +159,13 @@ fn job_id(host: &Host) -> Result<JobId, JailError> {
     })
 }
 
-fn make_groups(host: &Host, spec: &JailSpec, tier: Tier, job: &JobId) -> Groups {
+/// cgroups for the run; none without mounts to look in.
+fn make_groups(host: &Host, mounts: &[Mount], spec: &JailSpec, tier: Tier, job: &JobId) -> Groups {
+    if mounts.is_empty() {
+        return Groups::none();
+    }
     let context = Context { root: tier == Tier::Root, nested: spec.nested };
-    Groups::make(host, job, &wanted(spec), context)
+    Groups::make(host, mounts, job, &wanted(spec), context)
 }
 
 fn refuse_weaker(spec: &JailSpec, tier: Tier, tried: &[(Tier, String)]) -> Result<(), JailError> {
@@ -190,6 +208,7 @@ fn strings(spec: &JailSpec, job: &JobId) -> Result<Command, JailError> {
 /// input and output are given to the job and closed here.
 pub fn start(host: &Host, spec: &JailSpec) -> Result<Running, JailError> {
     view::check(&spec.view, &view::RealFiles)?;
+    let mounts = read_mounts(host, spec)?;
     let system = |what| move |errno| JailError::System { what, errno };
     let job = job_id(host)?;
     let command = strings(spec, &job)?;
@@ -197,8 +216,8 @@ pub fn start(host: &Host, spec: &JailSpec) -> Result<Running, JailError> {
     let mut tried = Vec::new();
     for tier in tiers() {
         refuse_weaker(spec, tier, &tried)?;
-        let mut groups = make_groups(host, spec, tier, &job);
-        let plan = match Plan::make(host, spec, tier, job, &groups) {
+        let mut groups = make_groups(host, &mounts, spec, tier, &job);
+        let plan = match Plan::make(&mounts, spec, tier, job, &groups) {
             Ok(plan) => plan,
             Err(error) => {
                 groups.remove();
@@ -256,6 +275,7 @@ struct Seen {
     failure: Option<JailError>,
     notes: u64,
     proc: Option<OwnedFd>,
+    asked_for_proc: bool,
     done: Option<(Duration, u64, Vec<String>)>,
     gave_up: bool,
     init_ended: bool,
@@ -327,18 +347,8 @@ impl Running {
     /// Lets go of everything that is the job's: as long as this process held the other end of a
     /// pipe, nobody would see the job close it. Only stderr stays, for messages.
     fn let_go(&mut self) {
-        let terminal = [0, 1, 2].into_iter().find_map(|n| {
-            let fd = match n {
-                0 => std::io::stdin().as_fd().try_clone_to_owned(),
-                1 => std::io::stdout().as_fd().try_clone_to_owned(),
-                _ => std::io::stderr().as_fd().try_clone_to_owned(),
-            };
-            fd.ok().filter(|fd| terminal_foreground(fd.as_fd()).is_some())
-        });
-        self.terminal = terminal;
-        for fd in [0, 1] {
-            let _ = point_to_null(fd);
-        }
+        self.terminal = controlling_terminal();
+        let_go_of_standard_files(false);
         let mut keep = vec![self.channel.as_fd().as_raw_fd(), self.signals.as_fd().as_raw_fd()];
         keep.extend(self.groups.descriptors());
         keep.extend(self.terminal.iter().map(AsRawFd::as_raw_fd));
@@ -378,15 +388,16 @@ impl Running {
                 events.push(Event::InitDied);
             }
             if now >= next_sample && !seen.init_ended {
-                let proc = seen.proc.as_ref().map(proc_path);
-                observer.sample(proc.as_deref(), &self.groups);
-                if let Some(status) = proc.as_deref().and_then(main_is_dead) {
-                    events.push(Event::MainSeenDead);
-                    // Init tells the same; if it cannot, this is all there is.
-                    seen.main_status = Some(status);
+                if seen.asked_for_proc {
+                    self.sample(seen, &mut events, observer);
+                    pause = (pause * 2).min(SAMPLE_EVERY);
+                    next_sample = now + pause;
+                } else {
+                    // Asked for only now: a job that is over by then need not be looked at.
+                    seen.asked_for_proc = true;
+                    let _ = self.channel.send(&ToInit::SendProc.encode(), None);
+                    next_sample = now + Duration::from_millis(1);
                 }
-                pause = (pause * 2).min(SAMPLE_EVERY);
-                next_sample = now + pause;
             }
             if events.is_empty() {
                 events.push(Event::Tick);
@@ -398,6 +409,16 @@ impl Running {
             }
         }
         machine.main = machine.main.or(seen.main_status);
+    }
+
+    fn sample(&self, seen: &mut Seen, events: &mut Vec<Event>, observer: &mut dyn Observer) {
+        let proc = seen.proc.as_ref().map(proc_path);
+        observer.sample(proc.as_deref(), &self.groups);
+        if let Some(status) = proc.as_deref().and_then(main_is_dead) {
+            events.push(Event::MainSeenDead);
+            // Init tells the same; if it cannot, this is all there is.
+            seen.main_status = Some(status);
+        }
     }
 
     fn act(&mut self, action: Action, seen: &mut Seen, observer: &mut dyn Observer) {
@@ -457,11 +478,8 @@ impl Running {
 
     fn note(&self, message: &FromInit, fd: Option<OwnedFd>, seen: &mut Seen) {
         match message {
-            FromInit::Ready { notes } => {
-                seen.notes |= notes;
-                seen.proc = fd;
-            }
-            FromInit::JobNotes { notes } => seen.notes |= notes,
+            FromInit::Notes { notes } => seen.notes |= notes,
+            FromInit::Proc => seen.proc = fd,
             FromInit::StepFailed { job, index, errno } => {
                 let steps = if *job { &self.plan.main_steps } else { &self.plan.init_steps };
                 let step = steps.get(*index).map_or("join the cgroup".to_owned(), |p| p.step.to_string());
@@ -474,7 +492,7 @@ impl Running {
                 seen.failure =
                     Some(JailError::Exec { command: self.command.clone(), errno: Errno::from_raw(*errno) });
             }
-            FromInit::Done { user, system, killed, names } => {
+            FromInit::Done { user, system, killed, names, .. } => {
                 seen.done = Some((*user + *system, *killed, names.clone()));
             }
             _ => {}

@@ -20,7 +20,11 @@ pub fn service_sockets(host: &Host, uid: u32, runtime: Option<&Path>, bus: Optio
         "/run/screen".into(),
         format!("/tmp/tmux-{uid}").into(),
     ];
-    for runtime in [Some(default_runtime.as_path()), runtime].into_iter().flatten() {
+    let other = runtime.filter(|r| *r != default_runtime);
+    for runtime in [Some(default_runtime.as_path()), other].into_iter().flatten() {
+        if !host.path(runtime).exists() {
+            continue;
+        }
         for name in ["bus", "systemd", "podman", "docker.sock"] {
             paths.push(runtime.join(name));
         }

@@ -31,6 +31,8 @@ pub struct JailSpec {
     pub kill_wait: Duration,
     /// Whether this is a run in a run.
     pub nested: bool,
+    /// Whether the session has a controlling terminal.
+    pub has_terminal: bool,
 }
 
 /// Limits on the job as a whole.

@@ -160,7 +160,7 @@ impl Supervision {
                 let expected = std::mem::take(&mut self.stop_expected);
                 if self.config.job_control || expected { vec![Action::StopSelf(signal)] } else { vec![] }
             }
-            FromInit::MainEnded { status } => {
+            FromInit::MainEnded { status } | FromInit::Done { main: status, .. } => {
                 self.main = Some(status);
                 vec![]
             }

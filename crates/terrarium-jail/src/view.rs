@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use terrarium_core::Bytes;
-use terrarium_sys::step::{Planned, SLOTS, Step, flags};
+use terrarium_sys::step::{Planned, SLOTS, Step, When, flags};
 use thiserror::Error;
 
 use crate::cgroup::Cover;
@@ -24,8 +24,10 @@ pub mod note {
     pub const SOCKET: u8 = 3;
     /// The job keeps the view of all cgroups.
     pub const CGROUP: u8 = 4;
-    /// In a chroot, /proc is no mount of its own.
+    /// The root directory is no mount: this is a chroot.
     pub const CHROOT: u8 = 5;
+    /// In a chroot, /proc is no mount of its own.
+    pub const NO_PROC: u8 = 7;
     /// RLIMIT_NPROC counts the user's other processes too.
     pub const NPROC: u8 = 6;
 }
@@ -140,16 +142,24 @@ fn private_roots(view: &View) -> Vec<PathBuf> {
     roots
 }
 
+/// Whether [`steps`] needs to know the host's mounts for this view: reading them takes as long as
+/// making a namespace.
+pub fn needs_mounts(view: &View) -> bool {
+    !view.read_only.is_empty() || !view.denied_devices.is_empty()
+}
+
 /// The steps that make `view`, to be run by PID 1 of the new mount namespace.
 pub fn steps(view: &View, covers: &[Cover], mounts: &[Mount], look: &dyn Look) -> Result<Vec<Planned>, ViewError> {
     let mut steps: Vec<Planned> = Vec::new();
-    if !mounts.iter().any(|m| m.point == Path::new("/")) {
-        // In a chroot, / is no mount, so it can be given no propagation of its own.
-        steps.push(Planned::noting(Step::DetachMount { target: text("/proc") }, note::CHROOT));
-        steps.push(Step::Bind { source: text("/"), target: text("/proc"), recursive: true }.into());
-        steps.push(Step::ChangeRoot { path: text("/proc") }.into());
-    }
-    steps.push(Step::DetachMounts.into());
+    steps.push(Planned::noting(Step::DetachMounts, note::CHROOT));
+    // In a chroot, / is no mount that could be given a propagation of its own: it is made one.
+    let chroot = [
+        Planned::noting(Step::DetachMount { target: text("/proc") }, note::NO_PROC),
+        Step::Bind { source: text("/"), target: text("/proc"), recursive: true }.into(),
+        Step::ChangeRoot { path: text("/proc") }.into(),
+        Step::DetachMounts.into(),
+    ];
+    steps.extend(chroot.map(|planned: Planned| Planned { when: When::Noted(note::CHROOT), ..planned }));
     // What is to be shown elsewhere is held before anything covers it.
     for (slot, bind) in view.binds.iter().enumerate() {
         steps.push(Step::Hold { path: c(&bind.source)?, slot }.into());
@@ -178,7 +188,7 @@ pub fn steps(view: &View, covers: &[Cover], mounts: &[Mount], look: &dyn Look) -
         options: text(""),
     };
     steps.push(Planned::noting(proc, note::PROC));
-    private(view, mounts, look, &mut steps)?;
+    private(view, look, &mut steps)?;
     for (slot, bind) in view.binds.iter().enumerate() {
         make_target(bind, view, look, &mut steps)?;
         steps.push(Step::BindHeld { slot, target: c(&bind.target)? }.into());
@@ -212,8 +222,8 @@ fn hide(view: &View, look: &dyn Look, steps: &mut Vec<Planned>) -> Result<(), Vi
         let source = text(if is_dir { "/proc/directory" } else { "/proc/file" });
         let target = c(path)?;
         let bind = Step::Bind { source, target: target.clone(), recursive: false };
-        steps.push(Planned { step: bind, note, unless: None });
-        steps.push(Planned { step: Step::Remount { target, flags: flags::RDONLY | QUIET }, note, unless: None });
+        steps.push(Planned { step: bind, note, when: When::Always });
+        steps.push(Planned { step: Step::Remount { target, flags: flags::RDONLY | QUIET }, note, when: When::Always });
     }
     steps.push(Step::Unmount { target: text("/proc") }.into());
     Ok(())
@@ -261,7 +271,7 @@ fn read_only_bound(path: &Path, binds: &[Bind], mounts: &[Mount], steps: &mut Ve
 }
 
 /// The job's own /dev/shm, message queues and /tmp.
-fn private(view: &View, mounts: &[Mount], look: &dyn Look, steps: &mut Vec<Planned>) -> Result<(), ViewError> {
+fn private(view: &View, look: &dyn Look, steps: &mut Vec<Planned>) -> Result<(), ViewError> {
     let tmpfs = |target: &str, size: Bytes| Step::Mount {
         kind: text("tmpfs"),
         target: text(target),
@@ -272,7 +282,7 @@ fn private(view: &View, mounts: &[Mount], look: &dyn Look, steps: &mut Vec<Plann
         if look.is_dir(Path::new("/dev/shm")) == Some(true) {
             steps.push(tmpfs("/dev/shm", size).into());
         }
-        if mounts.iter().any(|m| m.kind == "mqueue" && m.point == Path::new("/dev/mqueue")) {
+        if look.is_dir(Path::new("/dev/mqueue")) == Some(true) {
             let step = Step::Mount {
                 kind: text("mqueue"),
                 target: text("/dev/mqueue"),
@@ -347,7 +357,9 @@ mod tests {
              4 1 0:4 / /data/scratch rw,nodev - ext4 x rw\n",
         );
         check(view, &FILES).unwrap();
-        steps(view, &[], &mounts, &FILES).unwrap().iter().map(|p| p.step.to_string()).collect()
+        let steps = steps(view, &[], &mounts, &FILES).unwrap();
+        let always = steps.iter().filter(|p| p.when == When::Always);
+        always.map(|p| p.step.to_string()).collect()
     }
 
     #[test]

@@ -29,21 +29,23 @@ pub(crate) enum ToInit {
     TermAll,
     /// SIGKILL to every process.
     Kill,
+    /// Send a descriptor of the job's own /proc.
+    SendProc,
 }
 
 /// From init, or from the main process before exec.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum FromInit {
-    /// Set-up is done; which optional steps failed. Carries the job's /proc, if it has one of its own.
-    Ready { notes: u64 },
+    /// Optional steps of init or of the main process failed. Said only if some did.
+    Notes { notes: u64 },
     /// A step failed: of init's (`job` = false) or the main process's list.
     StepFailed { job: bool, index: usize, errno: i32 },
     /// A system call outside of the lists failed.
     Failed { what: u8, errno: i32 },
     /// exec failed.
     ExecFailed { errno: i32 },
-    /// An optional step of the main process failed.
-    JobNotes { notes: u64 },
+    /// Carries a descriptor of the job's own /proc.
+    Proc,
     /// Answer to [`ToInit::Forward`].
     Forwarded { signal: i32, reached: Reached },
     /// The main process was stopped.
@@ -53,7 +55,7 @@ pub(crate) enum FromInit {
     /// Everything that is left is being killed.
     Killing,
     /// Init has no children left and ends now.
-    Done { user: Duration, system: Duration, killed: u64, names: Vec<String> },
+    Done { main: WaitStatus, user: Duration, system: Duration, killed: u64, names: Vec<String> },
 }
 
 /// What [`FromInit::Failed`] was about.
@@ -68,6 +70,7 @@ impl ToInit {
             ToInit::Ending => (1, 0),
             ToInit::TermAll => (2, 0),
             ToInit::Kill => (3, 0),
+            ToInit::SendProc => (4, 0),
         };
         let mut out = [kind, 0, 0, 0, 0];
         out[1..].copy_from_slice(&value.to_le_bytes());
@@ -82,6 +85,7 @@ impl ToInit {
             1 => ToInit::Ending,
             2 => ToInit::TermAll,
             3 => ToInit::Kill,
+            4 => ToInit::SendProc,
             _ => return None,
         })
     }
@@ -108,23 +112,24 @@ fn status_from_numbers(kind: u64, value: u64) -> Option<WaitStatus> {
 
 impl FromInit {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let (kind, numbers, names): (u8, [u64; 3], &[String]) = match self {
-            FromInit::Ready { notes } => (0, [*notes, 0, 0], &[]),
+        let (kind, numbers, names): (u8, [u64; 5], &[String]) = match self {
+            FromInit::Notes { notes } => (0, [*notes, 0, 0, 0, 0], &[]),
             FromInit::StepFailed { job, index, errno } => {
-                (1, [u64::from(*job), *index as u64, *errno as u64], &[])
+                (1, [u64::from(*job), *index as u64, *errno as u64, 0, 0], &[])
             }
-            FromInit::Failed { what, errno } => (2, [u64::from(*what), *errno as u64, 0], &[]),
-            FromInit::ExecFailed { errno } => (3, [*errno as u64, 0, 0], &[]),
-            FromInit::JobNotes { notes } => (4, [*notes, 0, 0], &[]),
-            FromInit::Forwarded { signal, reached } => (5, [*signal as u64, *reached as u64, 0], &[]),
-            FromInit::Stopped { signal } => (6, [*signal as u64, 0, 0], &[]),
+            FromInit::Failed { what, errno } => (2, [u64::from(*what), *errno as u64, 0, 0, 0], &[]),
+            FromInit::ExecFailed { errno } => (3, [*errno as u64, 0, 0, 0, 0], &[]),
+            FromInit::Proc => (4, [0; 5], &[]),
+            FromInit::Forwarded { signal, reached } => (5, [*signal as u64, *reached as u64, 0, 0, 0], &[]),
+            FromInit::Stopped { signal } => (6, [*signal as u64, 0, 0, 0, 0], &[]),
             FromInit::MainEnded { status } => {
                 let (kind, value) = status_to_numbers(*status);
-                (7, [kind, value, 0], &[])
+                (7, [kind, value, 0, 0, 0], &[])
             }
-            FromInit::Killing => (8, [0; 3], &[]),
-            FromInit::Done { user, system, killed, names } => {
-                (9, [user.as_micros() as u64, system.as_micros() as u64, *killed], names)
+            FromInit::Killing => (8, [0; 5], &[]),
+            FromInit::Done { main, user, system, killed, names } => {
+                let (kind, value) = status_to_numbers(*main);
+                (9, [kind, value, user.as_micros() as u64, system.as_micros() as u64, *killed], names)
             }
         };
         let mut out = vec![kind];
@@ -144,15 +149,15 @@ impl FromInit {
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let (kind, rest) = bytes.split_first()?;
-        let (numbers, mut tail) = rest.split_at_checked(24)?;
+        let (numbers, mut tail) = rest.split_at_checked(40)?;
         let n = |i: usize| u64::from_le_bytes(numbers[i * 8..i * 8 + 8].try_into().expect("8 bytes"));
         let i = |at: usize| i32::try_from(n(at) as i64).ok();
         Some(match kind {
-            0 => FromInit::Ready { notes: n(0) },
+            0 => FromInit::Notes { notes: n(0) },
             1 => FromInit::StepFailed { job: n(0) != 0, index: usize::try_from(n(1)).ok()?, errno: i(2)? },
             2 => FromInit::Failed { what: u8::try_from(n(0)).ok()?, errno: i(1)? },
             3 => FromInit::ExecFailed { errno: i(0)? },
-            4 => FromInit::JobNotes { notes: n(0) },
+            4 => FromInit::Proc,
             5 => FromInit::Forwarded {
                 signal: i(0)?,
                 reached: match n(1) {
@@ -173,9 +178,10 @@ impl FromInit {
                     tail = rest;
                 }
                 FromInit::Done {
-                    user: Duration::from_micros(n(0)),
-                    system: Duration::from_micros(n(1)),
-                    killed: n(2),
+                    main: status_from_numbers(n(0), n(1))?,
+                    user: Duration::from_micros(n(2)),
+                    system: Duration::from_micros(n(3)),
+                    killed: n(4),
                     names,
                 }
             }
@@ -191,20 +197,21 @@ mod tests {
 
     #[test]
     fn messages_read_back() {
-        for message in [ToInit::Forward(15), ToInit::Ending, ToInit::TermAll, ToInit::Kill] {
+        for message in [ToInit::Forward(15), ToInit::Ending, ToInit::TermAll, ToInit::Kill, ToInit::SendProc] {
             assert_eq!(ToInit::decode(&message.encode()), Some(message));
         }
         for message in [
-            FromInit::Ready { notes: 5 },
+            FromInit::Notes { notes: 5 },
             FromInit::StepFailed { job: true, index: 3, errno: 13 },
             FromInit::Failed { what: what::FORK, errno: 11 },
             FromInit::ExecFailed { errno: 2 },
-            FromInit::JobNotes { notes: 1 },
+            FromInit::Proc,
             FromInit::Forwarded { signal: 2, reached: Reached::FromInside },
             FromInit::Stopped { signal: 20 },
             FromInit::MainEnded { status: WaitStatus::Signaled(9) },
             FromInit::Killing,
             FromInit::Done {
+                main: WaitStatus::Exited(1),
                 user: Duration::from_millis(3),
                 system: Duration::from_micros(7),
                 killed: 10_000,
@@ -218,7 +225,8 @@ mod tests {
     #[test]
     fn many_names_fit_into_one_message() {
         let names = vec!["x".repeat(200); 100];
-        let done = FromInit::Done { user: Duration::ZERO, system: Duration::ZERO, killed: 100, names };
+        let main = WaitStatus::Continued;
+        let done = FromInit::Done { main, user: Duration::ZERO, system: Duration::ZERO, killed: 100, names };
         let bytes = done.encode();
         assert!(bytes.len() <= MAX);
         assert!(matches!(FromInit::decode(&bytes), Some(FromInit::Done { killed: 100, .. })));

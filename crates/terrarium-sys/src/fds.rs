@@ -39,17 +39,21 @@ fn close_range(from: RawFd, to: RawFd) {
     }
 }
 
-/// Points `fd` at /dev/null (opened for reading and writing).
-pub fn point_to_null(fd: RawFd) -> Result<(), Errno> {
-    // SAFETY: a constant path; then dup2 onto a number, which closes what was there.
+/// Points standard input and output, and with `error` standard error, at /dev/null.
+pub fn let_go_of_standard_files(error: bool) {
+    // SAFETY: a constant path; then dup2 onto numbers, which closes what was there.
     unsafe {
-        let null = Errno::result(libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC))?;
-        if null != fd {
-            Errno::result(libc::dup2(null, fd))?;
+        let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
+        if null < 0 {
+            return;
+        }
+        for fd in 0..if error { 3 } else { 2 } {
+            libc::dup2(null, fd);
+        }
+        if null > 2 {
             libc::close(null);
         }
     }
-    Ok(())
 }
 
 /// One end of a private socket that keeps message borders and can carry descriptors.
@@ -119,7 +123,29 @@ impl AsFd for Channel {
     }
 }
 
-/// Whether `fd` is the controlling terminal of this session; if so, its foreground process group.
+/// The controlling terminal of this session, if it is one of standard input, output and error.
+pub fn controlling_terminal() -> Option<OwnedFd> {
+    // SAFETY: asks about numbers, without pointers; the duplicate is a new descriptor that nobody else owns.
+    unsafe {
+        let fd = (0..3).find(|fd| libc::tcgetpgrp(*fd) >= 0)?;
+        let copy = Errno::result(libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3)).ok()?;
+        Some(OwnedFd::from_raw_fd(copy))
+    }
+}
+
+/// Whether this session has a controlling terminal, open here or not.
+pub fn has_terminal() -> bool {
+    // SAFETY: a constant path; a new descriptor that nobody else owns.
+    unsafe {
+        let fd = libc::open(c"/dev/tty".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY);
+        if fd >= 0 {
+            libc::close(fd);
+        }
+        fd >= 0
+    }
+}
+
+/// The foreground process group of a terminal.
 pub fn terminal_foreground(fd: BorrowedFd<'_>) -> Option<i32> {
     // SAFETY: takes no pointers.
     let group = unsafe { libc::tcgetpgrp(fd.as_raw_fd()) };

@@ -5,6 +5,7 @@
 //! as a list of [`step::Step`]s that the small interpreter here runs after clone.
 
 pub mod caps;
+pub mod entry;
 pub mod fds;
 pub mod ipc;
 pub mod process;

@@ -109,6 +109,32 @@ pub fn clone_process(namespaces: Namespaces, cgroup: Option<BorrowedFd<'_>>) -> 
     }
 }
 
+/// Room for the child of [`spawn_sharing`]: what it calls is shallow, execvpe's own buffers included.
+const STACK: usize = 128 << 10;
+
+/// Starts a child that runs `run` in this process's memory while this one waits, until it
+/// executes another program or ends: vfork(2), with a stack of its own. Much cheaper than a copy.
+///
+/// `run` returns only to end the child with that status. What it changes in memory stays changed
+/// here; what it changes of the process itself (directory, limits, signals) does not.
+pub fn spawn_sharing(run: &mut dyn FnMut() -> i32) -> Result<i32, Errno> {
+    extern "C" fn call(argument: *mut libc::c_void) -> c_int {
+        // SAFETY: `argument` points to the `&mut dyn FnMut` below, whose frame waits for us.
+        let run = unsafe { &mut *argument.cast::<&mut dyn FnMut() -> i32>() };
+        run()
+    }
+    let mut stack = Vec::<u8>::with_capacity(STACK);
+    let mut run: &mut dyn FnMut() -> i32 = run;
+    // SAFETY: the stack is live until the child has left it, because CLONE_VFORK holds us until
+    // then; it grows down from its end, which clone aligns. The child only calls `run` and ends.
+    let pid = unsafe {
+        let top = stack.as_mut_ptr().add(STACK);
+        let top = top.sub(top as usize % 16);
+        libc::clone(call, top.cast(), libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD, (&raw mut run).cast())
+    };
+    Errno::result(pid)
+}
+
 fn is_single_threaded() -> bool {
     // A test harness has threads; its children only exec or exit, which is safe there.
     cfg!(test) || std::fs::read_dir("/proc/self/task").map_or(true, |d| d.count() == 1)
@@ -324,6 +350,21 @@ pub fn read_memory(pid: i32, address: u64, into: &mut [u8]) -> Result<usize, Err
     // the other process, and the kernel checks it.
     let n = Errno::result(unsafe { libc::process_vm_readv(pid, &raw const local, 1, &raw const remote, 1, 0) })?;
     Ok(n as usize)
+}
+
+/// Real user ID.
+pub fn user() -> u32 {
+    // SAFETY: takes no pointers and cannot fail.
+    unsafe { libc::getuid() }
+}
+
+/// Memory of the node in bytes; 0 if it cannot be told.
+pub fn memory_total() -> u64 {
+    // SAFETY: all-zero is a valid sysinfo, live and writable.
+    unsafe {
+        let mut info: libc::sysinfo = std::mem::zeroed();
+        if libc::sysinfo(&raw mut info) == 0 { info.totalram * u64::from(info.mem_unit) } else { 0 }
+    }
 }
 
 /// The node's name.

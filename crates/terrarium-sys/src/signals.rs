@@ -3,27 +3,8 @@
 use std::ffi::c_int;
 use std::mem::zeroed;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
-
-/// Whether the caller had SIGPIPE ignored, seen before Rust's runtime ignores it for its own sake.
-static SIGPIPE_WAS_IGNORED: AtomicBool = AtomicBool::new(false);
-
-extern "C" fn note_sigpipe() {
-    // SAFETY: a null `act` only reads; all-zero is a valid sigaction to be written to.
-    let mut old: libc::sigaction = unsafe { zeroed() };
-    // SAFETY: `old` is live and writable.
-    if unsafe { libc::sigaction(libc::SIGPIPE, std::ptr::null(), &raw mut old) } == 0 {
-        SIGPIPE_WAS_IGNORED.store(old.sa_sigaction == libc::SIG_IGN, Ordering::Relaxed);
-    }
-}
-
-/// Runs before `main`, and so before Rust's runtime.
-#[used]
-// SAFETY: `.init_array` holds pointers to functions of this very type, called once by libc.
-#[unsafe(link_section = ".init_array")]
-static NOTE_SIGPIPE: extern "C" fn() = note_sigpipe;
 
 /// The signal state that this process was started with, to be given to the job as it was.
 #[derive(Clone)]
@@ -50,7 +31,7 @@ pub const FORWARDED: &[c_int] = &[
 ];
 
 fn is_ignored(signal: c_int) -> bool {
-    // SAFETY: as in note_sigpipe.
+    // SAFETY: all-zero is a valid sigaction to be written to; a null `act` only reads.
     let mut old: libc::sigaction = unsafe { zeroed() };
     // SAFETY: `old` is live and writable.
     unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut old) == 0 && old.sa_sigaction == libc::SIG_IGN }
@@ -72,7 +53,9 @@ pub fn set_ignored(signal: c_int, ignored: bool) {
 pub fn take_over() -> Result<(Inherited, SignalFd), Errno> {
     // SAFETY: all-zero is a valid sigset_t to be filled.
     let (mut block, mut old): (libc::sigset_t, libc::sigset_t) = unsafe { (zeroed(), zeroed()) };
-    let sigchld_ignored = is_ignored(libc::SIGCHLD);
+    let (sigchld_ignored, sigpipe_ignored) = (is_ignored(libc::SIGCHLD), is_ignored(libc::SIGPIPE));
+    // Nobody may read our messages; the job is to be looked after all the same.
+    set_ignored(libc::SIGPIPE, true);
     // SAFETY: sigset functions on live sets; sigprocmask writes only `old`.
     let fd = unsafe {
         libc::sigemptyset(&raw mut block);
@@ -87,7 +70,6 @@ pub fn take_over() -> Result<(Inherited, SignalFd), Errno> {
         set_ignored(libc::SIGCHLD, false);
         Errno::result(libc::signalfd(-1, &raw const block, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK))?
     };
-    let sigpipe_ignored = SIGPIPE_WAS_IGNORED.load(Ordering::Relaxed);
     // SAFETY: signalfd returned a new descriptor that nobody else owns.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     Ok((Inherited { mask: old, sigpipe_ignored, sigchld_ignored }, SignalFd(fd)))

@@ -153,20 +153,32 @@ pub struct Planned {
     pub step: Step,
     /// `None`: a failure ends the run. `Some(n)`: it is noted as number `n` (below 64) and the run goes on.
     pub note: Option<u8>,
-    /// Left out if this note was taken before.
-    pub unless: Option<u8>,
+    /// Whether it is run at all.
+    pub when: When,
+}
+
+/// Whether a step is run, by the notes taken before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum When {
+    /// It is.
+    #[default]
+    Always,
+    /// Only if this note was taken.
+    Noted(u8),
+    /// Only if it was not.
+    NotNoted(u8),
 }
 
 impl Planned {
     /// A step whose failure is noted.
     pub fn noting(step: Step, note: u8) -> Self {
-        Planned { step, note: Some(note), unless: None }
+        Planned { step, note: Some(note), when: When::Always }
     }
 }
 
 impl From<Step> for Planned {
     fn from(step: Step) -> Self {
-        Planned { step, note: None, unless: None }
+        Planned { step, note: None, when: When::Always }
     }
 }
 
@@ -203,8 +215,11 @@ impl Interpreter {
     /// Runs all of them, or up to the first whose failure matters.
     pub fn run(&mut self, steps: &[Planned]) -> Result<(), Failed> {
         for (index, planned) in steps.iter().enumerate() {
-            if planned.unless.is_some_and(|note| self.notes >> note & 1 == 1) {
-                continue;
+            let noted = |note: u8| self.notes >> note & 1 == 1;
+            match planned.when {
+                When::Noted(note) if !noted(note) => continue,
+                When::NotNoted(note) if noted(note) => continue,
+                _ => {}
             }
             match (self.one(&planned.step), planned.note) {
                 (Ok(()), _) => {}
@@ -483,7 +498,7 @@ mod tests {
         let steps = [
             Step::MakeDir { path: path("d"), mode: 0o755 }.into(),
             Planned::noting(Step::WriteFile { path: path("no/such"), data: vec![] }, 3),
-            Planned { step: Step::MakeDir { path: path("never"), mode: 0o755 }, note: None, unless: Some(3) },
+            Planned { step: Step::MakeDir { path: path("never"), mode: 0o755 }, note: None, when: When::NotNoted(3) },
             Step::MakeFile { path: path("d/f"), mode: 0o600 }.into(),
             Step::WriteFile { path: path("d/f"), data: b"12".to_vec() }.into(),
             Step::MakeFile { path: path("no/f"), mode: 0o600 }.into(),

@@ -12,20 +12,17 @@ mod nvml;
 mod out;
 mod summary;
 
-use std::ffi::OsString;
-use std::process::ExitCode;
-
 use clap::Parser;
 use terrarium_core::exit;
 
-/// Runs the command line `args`.
-pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
-    let cli = match cli::Cli::try_parse_from(args) {
+/// Runs the command line of this process; returns the exit code.
+pub fn main() -> u8 {
+    let cli = match cli::Cli::try_parse_from(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are errors to clap as well, but go to stdout and are none.
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { exit::COULD_NOT_START } else { 0 });
+            return if error.use_stderr() { exit::COULD_NOT_START } else { 0 };
         }
     };
     let result = match cli.command {
@@ -33,10 +30,10 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         cli::Command::Reap(args) => commands::reap::run(&args),
     };
     match result {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => code,
         Err(error) => {
             error.print();
-            ExitCode::from(error.code())
+            error.code()
         }
     }
 }

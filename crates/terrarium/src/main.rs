@@ -1,5 +1,5 @@
 //! The `terrarium` command.
 
-fn main() -> std::process::ExitCode {
-    terrarium::main(std::env::args_os())
-}
+#![no_main]
+
+terrarium_sys::entry!(terrarium::main);

@@ -127,7 +127,22 @@ pub struct Groups {
     /// What they hold.
     pub held: Held,
     /// Why a limit could not be had from a cgroup, for people.
-    pub reasons: Vec<String>,
+    pub reasons: Vec<Reason>,
+}
+
+/// Why a hierarchy gave nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// Controllers of the hierarchy; none for v2 and for all.
+    pub controllers: Vec<String>,
+    /// Why.
+    pub why: String,
+}
+
+impl Reason {
+    fn general(why: String) -> Self {
+        Reason { controllers: Vec::new(), why }
+    }
 }
 
 /// Where a hierarchy's mount is to be covered with the job's own part.
@@ -149,21 +164,22 @@ impl Groups {
     ///
     /// What cannot be had is left out of [`Groups::held`] and explained in `reasons`: an ordinary
     /// user usually gets none. Leftovers of runs whose supervisor is gone are swept on the way.
-    pub fn make(host: &Host, job: &JobId, wanted: &Wanted, context: Context) -> Self {
+    pub fn make(host: &Host, mounts: &[Mount], job: &JobId, wanted: &Wanted, context: Context) -> Self {
         let mut groups = Self::none();
-        let (Ok(mounts), Ok(memberships)) = (host.mounts(), host.memberships()) else {
-            groups.reasons.push("/proc/self/mountinfo or /proc/self/cgroup cannot be read".to_owned());
+        let Ok(memberships) = host.memberships() else {
+            groups.reasons.push(Reason::general("/proc/self/cgroup cannot be read".to_owned()));
             return groups;
         };
-        let all = hierarchies(&mounts, &memberships);
+        let all = hierarchies(mounts, &memberships);
         for hierarchy in &all {
+            let reason = |why| Reason { controllers: hierarchy.controllers.clone(), why };
             if hierarchy.controllers.is_empty() {
                 match V2::make(host, hierarchy, job, wanted, context.nested) {
                     Ok((v2, held)) => {
                         groups.held = groups.held.or(held);
                         groups.v2 = Some(v2);
                     }
-                    Err(why) => groups.reasons.extend(why),
+                    Err(why) => groups.reasons.extend(why.into_iter().map(reason)),
                 }
             } else {
                 match V1::make(host, hierarchy, job, wanted, context.root) {
@@ -172,14 +188,20 @@ impl Groups {
                         groups.v1.push(v1);
                     }
                     Ok(None) => {}
-                    Err(why) => groups.reasons.push(why),
+                    Err(why) => groups.reasons.push(reason(why)),
                 }
             }
         }
         if all.is_empty() {
-            groups.reasons.push("no cgroup hierarchy is mounted".to_owned());
+            groups.reasons.push(Reason::general("no cgroup hierarchy is mounted".to_owned()));
         }
         groups
+    }
+
+    /// Why `controller` is not to be had; the hierarchy that has it counts most.
+    pub fn why_not(&self, controller: &str) -> Option<&str> {
+        let of_it = self.reasons.iter().find(|r| r.controllers.iter().any(|c| c == controller));
+        of_it.or_else(|| self.reasons.iter().find(|r| r.controllers.is_empty())).map(|r| r.why.as_str())
     }
 
     /// Whether there is none.

@@ -10,6 +10,7 @@ use terrarium_core::{Bytes, JobId};
 use terrarium_jail::host::Host;
 use terrarium_jail::reap::{Leftovers, Selection, end, find};
 use terrarium_jail::shared;
+use terrarium_sys::process::user;
 
 use crate::cli::ReapArgs;
 use crate::error::CliError;
@@ -73,7 +74,7 @@ fn uid_of(user: &str) -> Result<u32, CliError> {
 pub(crate) fn run(args: &ReapArgs) -> Result<u8, CliError> {
     let host = Host::default();
     let uid = args.user.as_deref().map(uid_of).transpose()?;
-    let own = own_uid(&host);
+    let own = user();
     // An ordinary user's shared memory is all that it could delete.
     let shared_uid = uid.or((own != 0).then_some(own));
     if args.clean_shm && shared_uid.is_none() {
@@ -131,11 +132,6 @@ pub(crate) fn run(args: &ReapArgs) -> Result<u8, CliError> {
         print(&report);
     }
     Ok(code)
-}
-
-fn own_uid(host: &Host) -> u32 {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::metadata(host.path("/proc/self")).map_or(0, |m| m.uid())
 }
 
 fn print(report: &Report) {

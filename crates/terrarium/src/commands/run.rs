@@ -15,7 +15,8 @@ use terrarium_jail::host::Host;
 use terrarium_jail::spec::{Bind, JailSpec, Limits, Shm, View};
 use terrarium_jail::{Gpus, Notice, Observer, Outcome, preview, service_sockets, shared, start};
 use terrarium_observe::{Sampler, advice};
-use terrarium_sys::process::{allowed_cpus, host_name};
+use terrarium_sys::fds::has_terminal;
+use terrarium_sys::process::{allowed_cpus, host_name, memory_total, user};
 
 use crate::cli::{Net, RunArgs, ShmArg};
 use crate::error::CliError;
@@ -24,7 +25,7 @@ use crate::{nvml, out, summary};
 /// Runs the job; returns the exit code.
 pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
     let host = Host::default();
-    let uid = current_uid(&host);
+    let uid = user();
     let allowed: CpuSet = allowed_cpus().unwrap_or_default().into_iter().collect();
     let (spec, cpus) = spec_of(&args, &host, uid, &allowed)?;
     if let Some(path) = &args.report {
@@ -73,11 +74,6 @@ pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
         CliError::Report { path: path.clone(), source }.print();
     }
     Ok(report.exit_status)
-}
-
-fn current_uid(host: &Host) -> u32 {
-    use std::os::unix::fs::MetadataExt;
-    fs::metadata(host.path("/proc/self")).map_or(0, |m| m.uid())
 }
 
 fn dry_run(args: &RunArgs, host: &Host, spec: &JailSpec) -> Result<u8, CliError> {
@@ -151,7 +147,7 @@ fn view_of(args: &RunArgs, host: &Host, uid: u32, gpus: &Gpus) -> Result<View, C
     for path in &args.hide {
         hidden.push(existing("--hide", path)?);
     }
-    let half = Bytes(memory_total(host).0 / 2);
+    let half = Bytes(memory_total() / 2);
     let size = match args.mem {
         Some(mem) if half.0 > 0 => mem.min(half),
         Some(mem) => mem,
@@ -178,12 +174,6 @@ fn view_of(args: &RunArgs, host: &Host, uid: u32, gpus: &Gpus) -> Result<View, C
         shm,
         no_network: args.net == Net::None,
     })
-}
-
-fn memory_total(host: &Host) -> Bytes {
-    let text = host.read("/proc/meminfo").unwrap_or_default();
-    let kib = text.lines().find_map(|l| l.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse::<u64>().ok());
-    Bytes(kib.unwrap_or(0) * 1024)
 }
 
 fn check_conflicts(args: &RunArgs, directory: Option<&Path>, view: &View) -> Result<(), CliError> {
@@ -242,6 +232,7 @@ fn spec_of(args: &RunArgs, host: &Host, uid: u32, allowed: &CpuSet) -> Result<(J
         no_new_privileges: args.no_new_privileges,
         grace: args.grace.0,
         kill_wait: args.kill_wait,
+        has_terminal: has_terminal(),
         nested: std::env::var_os("TERRARIUM_JOB").is_some(),
     };
     Ok((spec, job_cpus))
