@@ -24,8 +24,8 @@ use crate::affinity;
 use crate::view::note;
 use crate::wire::{FromInit, MAX, Reached, ToInit, what};
 
-/// The main process is the first that init starts, so this is its PID in the namespace.
-pub(crate) const MAIN_PID: i32 = 2;
+/// How many children are reaped before signals and messages have their turn.
+const REAP_AT_ONCE: usize = 256;
 
 /// How many names of what was left behind are noted.
 const NAMES: usize = 32;
@@ -51,12 +51,15 @@ struct State<'a> {
     signals: &'a SignalFd,
     /// Signals seen here, not yet asked for by the supervisor.
     seen: HashMap<i32, Reached>,
+    main_pid: i32,
     main: Option<WaitStatus>,
     /// The job was asked to end; what handles SIGTERM may finish.
     ending: bool,
     killing: bool,
     /// /proc is this namespace's.
     own_proc: bool,
+    /// More may have ended than was reaped.
+    reap_again: bool,
     user: Duration,
     system: Duration,
     killed: u64,
@@ -80,10 +83,13 @@ pub(crate) fn run(init: &Init<'_>) -> ! {
     // The main process hands over the listener of its filter through this.
     let listener_channel = init.cpus.and_then(|_| Channel::pair().ok());
     let theirs = listener_channel.as_ref().map(|(_, theirs)| theirs);
-    if let Err(errno) = start_main(init, interpreter.notes, theirs) {
-        let _ = tell(FromInit::Failed { what: what::FORK, errno: errno as i32 });
-        exit_now(1);
-    }
+    let main_pid = match start_main(init, interpreter.notes, theirs) {
+        Ok(pid) => pid,
+        Err(errno) => {
+            let _ = tell(FromInit::Failed { what: what::FORK, errno: errno as i32 });
+            exit_now(1)
+        }
+    };
     let ours = listener_channel.map(|(ours, _)| ours);
     // Init must hold nothing of the job's open: not the other end of its pipes, not its files.
     let_go_of_standard_files(true);
@@ -94,10 +100,12 @@ pub(crate) fn run(init: &Init<'_>) -> ! {
         channel,
         signals: init.signals,
         seen: HashMap::new(),
+        main_pid,
         main: None,
         ending: false,
         killing: false,
         own_proc,
+        reap_again: false,
         user: Duration::ZERO,
         system: Duration::ZERO,
         killed: 0,
@@ -107,15 +115,16 @@ pub(crate) fn run(init: &Init<'_>) -> ! {
 }
 
 /// Starts the main process, straight into its cgroup where the kernel can.
-fn start_main(init: &Init<'_>, notes: u64, listener_channel: Option<&Channel>) -> Result<(), Errno> {
+fn start_main(init: &Init<'_>, notes: u64, listener_channel: Option<&Channel>) -> Result<i32, Errno> {
     if init.cgroup.is_some() {
         match clone_process(Namespaces::default(), init.cgroup) {
             Ok(Forked::Child) => become_main(init, notes, true, listener_channel),
+            Ok(Forked::Parent(pid)) => return Ok(pid),
             Err(Errno::ENOSYS | Errno::E2BIG | Errno::EINVAL) => {}
-            other => return other.map(drop),
+            Err(errno) => return Err(errno),
         }
     }
-    process::spawn_sharing(&mut || become_main(init, notes, false, listener_channel)).map(drop)
+    process::spawn_sharing(&mut || become_main(init, notes, false, listener_channel))
 }
 
 fn become_main(init: &Init<'_>, notes: u64, joined: bool, listener_channel: Option<&Channel>) -> ! {
@@ -164,7 +173,11 @@ impl State<'_> {
             }
             // Only while the rest of an ending job may still finish is there something to look at.
             let waiting = self.ending && self.main.is_some() && !self.killing;
-            let timeout = if waiting { PollTimeout::from(50u8) } else { PollTimeout::NONE };
+            let timeout = match (std::mem::take(&mut self.reap_again), waiting) {
+                (true, _) => PollTimeout::ZERO,
+                (_, true) => PollTimeout::from(50u8),
+                _ => PollTimeout::NONE,
+            };
             let _ = poll(&mut fds, timeout);
             let third = fds.get(2).and_then(PollFd::revents).unwrap_or(PollFlags::empty());
             if third.contains(PollFlags::POLLIN) {
@@ -233,14 +246,14 @@ impl State<'_> {
         self.read_signals();
         let reached = self.seen.remove(&signal).unwrap_or(Reached::No);
         if reached == Reached::No && self.main.is_none() {
-            let _ = signal_one(MAIN_PID, signal);
+            let _ = signal_one(self.main_pid, signal);
         }
         self.tell(&FromInit::Forwarded { signal, reached });
     }
 
     fn send_proc(&self) {
         if let Some(proc) = self.own_proc.then(|| fs::File::open("/proc").ok()).flatten() {
-            let _ = self.channel.send(&FromInit::Proc.encode(), Some(proc.as_fd()));
+            let _ = self.channel.send(&FromInit::Proc { main: self.main_pid }.encode(), Some(proc.as_fd()));
         }
     }
 
@@ -250,27 +263,42 @@ impl State<'_> {
     }
 
     fn reap(&mut self) {
-        loop {
+        // Processes that fork and end without pause could hold us here for ever: the rest of the
+        // loop has its turn, and nothing is reaped any more once it is time to kill.
+        for _ in 0..REAP_AT_ONCE {
             match wait_for(-1, false) {
                 Ok(Some(child)) if child.status.is_end() => {
                     self.count(&child);
-                    if child.pid == MAIN_PID {
+                    if child.pid == self.main_pid {
                         self.main_ended(child.status);
+                        if !self.ending {
+                            self.end_quickly();
+                        }
                     }
                 }
                 Ok(Some(child)) => {
-                    if let (MAIN_PID, WaitStatus::Stopped(signal)) = (child.pid, child.status) {
+                    if let WaitStatus::Stopped(signal) = child.status
+                        && child.pid == self.main_pid
+                    {
                         self.tell(&FromInit::Stopped { signal });
                     }
                 }
-                Ok(None) => break,
+                Ok(None) => return,
                 Err(_) if self.main.is_some() => self.finish(),
-                Err(_) => break,
+                Err(_) => return,
             }
         }
-        if self.main.is_some() && !self.ending {
-            self.kill();
+        self.reap_again = true;
+    }
+
+    /// The main process has ended: so does the rest, if there is any.
+    fn end_quickly(&mut self) -> ! {
+        match wait_for(-1, false) {
+            Err(_) => self.finish(),
+            Ok(Some(child)) if child.status.is_end() => self.count(&child),
+            Ok(_) => {}
         }
+        self.kill()
     }
 
     fn main_ended(&mut self, status: WaitStatus) {
@@ -299,7 +327,7 @@ impl State<'_> {
             match wait_for(-1, true) {
                 Ok(Some(child)) if child.status.is_end() => {
                     self.count(&child);
-                    if child.pid == MAIN_PID && self.main.is_none() {
+                    if child.pid == self.main_pid && self.main.is_none() {
                         self.main = Some(child.status);
                         self.tell(&FromInit::MainEnded { status: child.status });
                     } else if child.status == WaitStatus::Signaled(9) {

@@ -25,7 +25,7 @@ use terrarium_sys::signals::{self, SignalFd, stop_self};
 use crate::cgroup::{Context, Counted, Groups, Wanted};
 use crate::error::JailError;
 use crate::host::{Host, Mount, parse_stat};
-use crate::init::{Init, MAIN_PID};
+use crate::init::Init;
 use crate::plan::{Plan, heed_notes, wanted};
 use crate::spec::JailSpec;
 use crate::supervision::{Action, Cause, Config, Event, Notice, Supervision};
@@ -274,7 +274,8 @@ pub fn start(host: &Host, spec: &JailSpec) -> Result<Running, JailError> {
 struct Seen {
     failure: Option<JailError>,
     notes: u64,
-    proc: Option<OwnedFd>,
+    /// The job's own /proc, and the main process's PID in it.
+    proc: Option<(OwnedFd, i32)>,
     asked_for_proc: bool,
     done: Option<(Duration, u64, Vec<String>)>,
     gave_up: bool,
@@ -411,10 +412,21 @@ impl Running {
         machine.main = machine.main.or(seen.main_status);
     }
 
+    /// Init is stopped, or traced and stopped.
+    fn is_init_held(&self) -> bool {
+        self.host.stat(self.init as u32).is_some_and(|s| matches!(s.state, 't' | 'T'))
+    }
+
     fn sample(&self, seen: &mut Seen, events: &mut Vec<Event>, observer: &mut dyn Observer) {
-        let proc = seen.proc.as_ref().map(proc_path);
-        observer.sample(proc.as_deref(), &self.groups);
-        if let Some(status) = proc.as_deref().and_then(main_is_dead) {
+        let proc = seen.proc.as_ref().map(|(fd, main)| (proc_path(fd), *main));
+        observer.sample(proc.as_ref().map(|(path, _)| path.as_path()), &self.groups);
+        let dead = match &proc {
+            Some((proc, main)) => main_is_dead(proc, *main),
+            // Init has not answered: something may hold it.
+            None if self.is_init_held() => survivors::dead_main(&self.host, self.init as u32).map(WaitStatus::from_raw),
+            None => None,
+        };
+        if let Some(status) = dead {
             events.push(Event::MainSeenDead);
             // Init tells the same; if it cannot, this is all there is.
             seen.main_status = Some(status);
@@ -432,7 +444,7 @@ impl Running {
                 let left = survivors::below(&self.host, self.init as u32);
                 survivors::thaw(&self.host, &left);
                 // A PID 1 that is held by a tracer, or was stopped, kills nobody; the kernel does.
-                if self.host.stat(self.init as u32).is_some_and(|s| matches!(s.state, 't' | 'T')) {
+                if self.is_init_held() {
                     let _ = signal_one(self.init, 9);
                 }
             }
@@ -479,7 +491,7 @@ impl Running {
     fn note(&self, message: &FromInit, fd: Option<OwnedFd>, seen: &mut Seen) {
         match message {
             FromInit::Notes { notes } => seen.notes |= notes,
-            FromInit::Proc => seen.proc = fd,
+            FromInit::Proc { main } => seen.proc = fd.map(|fd| (fd, *main)),
             FromInit::StepFailed { job, index, errno } => {
                 let steps = if *job { &self.plan.main_steps } else { &self.plan.init_steps };
                 let step = steps.get(*index).map_or("join the cgroup".to_owned(), |p| p.step.to_string());
@@ -528,8 +540,8 @@ fn proc_path(fd: &OwnedFd) -> PathBuf {
 }
 
 /// The main process's status word if it is a zombie: it has ended, and init has not waited for it.
-fn main_is_dead(proc: &Path) -> Option<WaitStatus> {
-    let text = fs::read(proc.join(format!("{MAIN_PID}/stat"))).ok()?;
+fn main_is_dead(proc: &Path, main: i32) -> Option<WaitStatus> {
+    let text = fs::read(proc.join(format!("{main}/stat"))).ok()?;
     let stat = parse_stat(&String::from_utf8_lossy(&text))?;
     (stat.state == 'Z').then(|| WaitStatus::from_raw(stat.exit_code))
 }

@@ -40,6 +40,19 @@ pub(crate) fn below(host: &Host, init: u32) -> Vec<Survivor> {
     found
 }
 
+/// The status word of the main process, if it has ended and its init has not waited for it.
+///
+/// Only root's jobs can hold their init, and there the main process is the first that init starts.
+pub(crate) fn dead_main(host: &Host, init: u32) -> Option<i32> {
+    let main = host.pids().into_iter().find(|pid| {
+        let Ok(status) = host.read(format!("/proc/{pid}/status")) else { return false };
+        let pids = status.lines().find_map(|l| l.strip_prefix("NSpid:")).unwrap_or("");
+        let last = pids.split_ascii_whitespace().last();
+        last == Some("2") && host.stat(*pid).is_some_and(|s| s.parent == init)
+    })?;
+    host.stat(main).filter(|s| s.state == 'Z').map(|s| s.exit_code)
+}
+
 /// Thaws v1 freezer cgroups that hold nothing but these processes: a frozen process cannot die there.
 /// (In v2 it can.)
 pub(crate) fn thaw(host: &Host, survivors: &[Survivor]) {

@@ -178,7 +178,7 @@ pub fn steps(view: &View, covers: &[Cover], mounts: &[Mount], look: &dyn Look) -
     hide(view, look, &mut steps)?;
     let (inner, outer): (Vec<&PathBuf>, Vec<&PathBuf>) =
         view.read_only.iter().partition(|p| view.binds.iter().any(|b| p.starts_with(&b.target)));
-    for path in outer {
+    for path in &outer {
         read_only(path, mounts, &mut steps)?;
     }
     let proc = Step::Mount {
@@ -192,6 +192,10 @@ pub fn steps(view: &View, covers: &[Cover], mounts: &[Mount], look: &dyn Look) -
     for (slot, bind) in view.binds.iter().enumerate() {
         make_target(bind, view, look, &mut steps)?;
         steps.push(Step::BindHeld { slot, target: c(&bind.target)? }.into());
+        if outer.iter().any(|path| bind.source.starts_with(path)) {
+            // It came along read-only; what is shown by name is as it was.
+            remount_bound(&bind.target, bind, 0, mounts, &mut steps)?;
+        }
     }
     for path in inner {
         read_only_bound(path, &view.binds, mounts, &mut steps)?;
@@ -253,19 +257,31 @@ fn read_only(path: &Path, mounts: &[Mount], steps: &mut Vec<Planned>) -> Result<
     Ok(())
 }
 
-/// Makes a path in something bound read-only; its flags are those of where it came from.
+/// Makes a path in something bound read-only.
 fn read_only_bound(path: &Path, binds: &[Bind], mounts: &[Mount], steps: &mut Vec<Planned>) -> Result<(), ViewError> {
-    let target = c(path)?;
     let bind = binds.iter().rev().find(|b| path.starts_with(&b.target)).expect("the caller looked for it");
-    let origin = bind.source.join(path.strip_prefix(&bind.target).unwrap_or(Path::new("")));
-    let flags = mount_of(mounts, &origin).map_or(0, Mount::flags) | flags::RDONLY;
     if path != bind.target {
-        steps.push(Step::Bind { source: target.clone(), target: target.clone(), recursive: true }.into());
+        let target = c(path)?;
+        steps.push(Step::Bind { source: target.clone(), target, recursive: true }.into());
     }
-    steps.push(Step::Remount { target, flags }.into());
+    remount_bound(path, bind, flags::RDONLY, mounts, steps)
+}
+
+/// Gives `path`, in something bound, and all below it the flags of where they came from, and `more`.
+fn remount_bound(
+    path: &Path,
+    bind: &Bind,
+    more: u64,
+    mounts: &[Mount],
+    steps: &mut Vec<Planned>,
+) -> Result<(), ViewError> {
+    let join = |base: &Path, rest: &Path| if rest.as_os_str().is_empty() { base.to_owned() } else { base.join(rest) };
+    let origin = join(&bind.source, path.strip_prefix(&bind.target).unwrap_or(Path::new("")));
+    let flags = mount_of(mounts, &origin).map_or(0, Mount::flags) | more;
+    steps.push(Step::Remount { target: c(path)?, flags }.into());
     for below in mounts.iter().filter(|m| m.point.starts_with(&origin) && m.point != origin) {
-        let inside = path.join(below.point.strip_prefix(&origin).unwrap_or(Path::new("")));
-        steps.push(Step::Remount { target: c(&inside)?, flags: below.flags() | flags::RDONLY }.into());
+        let inside = join(path, below.point.strip_prefix(&origin).unwrap_or(Path::new("")));
+        steps.push(Step::Remount { target: c(&inside)?, flags: below.flags() | more }.into());
     }
     Ok(())
 }

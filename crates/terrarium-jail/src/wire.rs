@@ -44,8 +44,8 @@ pub(crate) enum FromInit {
     Failed { what: u8, errno: i32 },
     /// exec failed.
     ExecFailed { errno: i32 },
-    /// Carries a descriptor of the job's own /proc.
-    Proc,
+    /// Carries a descriptor of the job's own /proc, in which the main process has this PID.
+    Proc { main: i32 },
     /// Answer to [`ToInit::Forward`].
     Forwarded { signal: i32, reached: Reached },
     /// The main process was stopped.
@@ -119,7 +119,7 @@ impl FromInit {
             }
             FromInit::Failed { what, errno } => (2, [u64::from(*what), *errno as u64, 0, 0, 0], &[]),
             FromInit::ExecFailed { errno } => (3, [*errno as u64, 0, 0, 0, 0], &[]),
-            FromInit::Proc => (4, [0; 5], &[]),
+            FromInit::Proc { main } => (4, [*main as u64, 0, 0, 0, 0], &[]),
             FromInit::Forwarded { signal, reached } => (5, [*signal as u64, *reached as u64, 0, 0, 0], &[]),
             FromInit::Stopped { signal } => (6, [*signal as u64, 0, 0, 0, 0], &[]),
             FromInit::MainEnded { status } => {
@@ -157,7 +157,7 @@ impl FromInit {
             1 => FromInit::StepFailed { job: n(0) != 0, index: usize::try_from(n(1)).ok()?, errno: i(2)? },
             2 => FromInit::Failed { what: u8::try_from(n(0)).ok()?, errno: i(1)? },
             3 => FromInit::ExecFailed { errno: i(0)? },
-            4 => FromInit::Proc,
+            4 => FromInit::Proc { main: i(0)? },
             5 => FromInit::Forwarded {
                 signal: i(0)?,
                 reached: match n(1) {
@@ -205,7 +205,7 @@ mod tests {
             FromInit::StepFailed { job: true, index: 3, errno: 13 },
             FromInit::Failed { what: what::FORK, errno: 11 },
             FromInit::ExecFailed { errno: 2 },
-            FromInit::Proc,
+            FromInit::Proc { main: 2 },
             FromInit::Forwarded { signal: 2, reached: Reached::FromInside },
             FromInit::Stopped { signal: 20 },
             FromInit::MainEnded { status: WaitStatus::Signaled(9) },

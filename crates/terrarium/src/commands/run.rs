@@ -384,6 +384,12 @@ fn check_report(path: &Path) -> Result<(), CliError> {
     if path.is_dir() {
         return refuse("is a directory; name a file");
     }
+    if is_special(path) {
+        return match fs::OpenOptions::new().write(true).open(path) {
+            Ok(_) => Ok(()),
+            Err(error) => refuse(&error.to_string()),
+        };
+    }
     let parent = parent_of(path);
     if !parent.is_dir() {
         return refuse("its directory does not exist");
@@ -396,6 +402,11 @@ fn check_report(path: &Path) -> Result<(), CliError> {
         }
         Err(error) => refuse(&format!("its directory cannot be written to: {error}")),
     }
+}
+
+/// A pipe or /dev/stderr cannot be replaced, only written to.
+fn is_special(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|m| !m.is_file())
 }
 
 fn parent_of(path: &Path) -> &Path {
@@ -414,11 +425,9 @@ fn create_temporary(path: &Path) -> std::io::Result<(PathBuf, fs::File)> {
 /// Whole or not at all: a reader never sees half a report.
 fn write_report(path: &Path, report: &RunReport) -> std::io::Result<()> {
     use std::io::Write;
-    // A pipe or /dev/stderr cannot be replaced, only written to.
-    let special = fs::metadata(path).is_ok_and(|m| !m.is_file());
     let mut text = serde_json::to_vec_pretty(report)?;
     text.push(b'\n');
-    if special {
+    if is_special(path) {
         return fs::OpenOptions::new().write(true).open(path)?.write_all(&text);
     }
     let (temporary, mut file) = create_temporary(path)?;

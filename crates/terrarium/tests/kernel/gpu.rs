@@ -1,0 +1,100 @@
+//! GPUs: what the job is told, and whether their memory is released, asked of a stand-in for NVIDIA's library.
+//!
+//! There was no GPU where this was written: the driver's answers are those of tests/programs/nvml_stub.c.
+
+use std::fs;
+
+use crate::support::{program, requires, sh, terrarium, tiers};
+
+#[test]
+fn none_is_told_to_every_runtime() {
+    for tier in tiers() {
+        sh(tier, &["--gpus", "none", "-q"], "echo $CUDA_VISIBLE_DEVICES/$HIP_VISIBLE_DEVICES/$ROCR_VISIBLE_DEVICES")
+            .run()
+            .out_has("-1/-1/-1");
+    }
+}
+
+#[test]
+fn an_allocation_is_narrowed() {
+    for tier in tiers() {
+        let show = "echo $CUDA_VISIBLE_DEVICES/$CUDA_DEVICE_ORDER";
+        sh(tier, &["--gpus", "1", "-q"], show).env("CUDA_VISIBLE_DEVICES", "2,5").run().out_has("5/PCI_BUS_ID");
+        sh(tier, &["--gpus", "2", "-q"], show)
+            .env("CUDA_VISIBLE_DEVICES", "2,5")
+            .run()
+            .code_is(125)
+            .err_has("GPU 2 is not there; 2 GPUs (0 to 1) are visible here");
+    }
+}
+
+/// The directory of the stand-in library and a file for its answers.
+fn stub(name: &str) -> Option<(String, String)> {
+    let library = crate::support::workspace().join("target/test-programs/nvml");
+    let _ = program("daemons");
+    let helper = terrarium().with_file_name("terrarium-nvml");
+    if !library.join("libnvidia-ml.so.1").exists() || !helper.exists() {
+        return None;
+    }
+    let place = crate::support::directory().join(format!("nvml-{name}"));
+    fs::create_dir_all(&place).unwrap();
+    let own = place.join("libnvidia-ml.so.1");
+    fs::copy(library.join("libnvidia-ml.so.1"), own).unwrap();
+    Some((place.display().to_string(), place.join("answers").display().to_string()))
+}
+
+#[test]
+fn memory_that_is_released_is_nothing_to_speak_of() {
+    let stub = stub("released");
+    requires!(stub.is_some(), "terrarium-nvml or the stand-in library is not built (make build)");
+    let (library, answers) = stub.unwrap();
+    // Held by a living process outside the job: not the job's.
+    fs::write(&answers, format!("0 {} 1000000\n", std::process::id())).unwrap();
+    let done = sh(tiers()[0], &["--gpus", "0"], "true")
+        .env("CUDA_VISIBLE_DEVICES", "0")
+        .env("LD_LIBRARY_PATH", &library)
+        .env("NVML_STUB_FILE", &answers)
+        .run();
+    done.code_is(0);
+    assert!(!done.err.contains("GPU memory"), "{}", done.err);
+}
+
+#[test]
+fn memory_that_is_not_released_is_named() {
+    let stub = stub("held");
+    requires!(stub.is_some(), "terrarium-nvml or the stand-in library is not built (make build)");
+    let (library, answers) = stub.unwrap();
+    // A PID that no longer exists: what a driver shows that has not cleaned up after the job.
+    fs::write(&answers, "0 4194000 1073741824\n").unwrap();
+    let done = sh(tiers()[0], &["--gpus", "0"], "true")
+        .env("CUDA_VISIBLE_DEVICES", "0")
+        .env("LD_LIBRARY_PATH", &library)
+        .env("NVML_STUB_FILE", &answers)
+        .run();
+    done.code_is(0).err_has("GPU memory is still held after the job: GPU 0: PID 4194000 (1.0 GiB)");
+}
+
+#[test]
+fn a_driver_that_hangs_is_given_up() {
+    let stub = stub("hang");
+    requires!(stub.is_some(), "terrarium-nvml or the stand-in library is not built (make build)");
+    let (library, answers) = stub.unwrap();
+    fs::write(&answers, "").unwrap();
+    let before = std::time::Instant::now();
+    let done = sh(tiers()[0], &["--gpus", "0"], "true")
+        .env("CUDA_VISIBLE_DEVICES", "0")
+        .env("LD_LIBRARY_PATH", &library)
+        .env("NVML_STUB_FILE", &answers)
+        .env("NVML_STUB_HANG", "1")
+        .run();
+    assert!(before.elapsed().as_secs() < 60);
+    done.code_is(0).err_has("did not answer within 5 s");
+}
+
+#[test]
+fn a_missing_driver_is_said_only_if_gpus_were_asked_for() {
+    let tier = tiers()[0];
+    sh(tier, &["--gpus", "0"], "true").env("CUDA_VISIBLE_DEVICES", "0").run().code_is(0).err_has("whether GPU memory was released is not known");
+    let done = sh(tier, &[], "true").env("CUDA_VISIBLE_DEVICES", "0").run();
+    assert!(!done.err.contains("GPU"), "{}", done.err);
+}

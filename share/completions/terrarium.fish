@@ -1,0 +1,66 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_terrarium_global_optspecs
+    string join \n h/help V/version
+end
+
+function __fish_terrarium_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_terrarium_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_terrarium_using_subcommand
+    set -l cmd (__fish_terrarium_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c terrarium -n "__fish_terrarium_needs_command" -s h -l help -d 'Print help'
+complete -c terrarium -n "__fish_terrarium_needs_command" -s V -l version -d 'Print version'
+complete -c terrarium -n "__fish_terrarium_needs_command" -f -a "run" -d 'Run a command so that nothing of it survives, inside limits that hold'
+complete -c terrarium -n "__fish_terrarium_needs_command" -f -a "reap" -d 'List what earlier jobs left on this node, and end what was terrarium\'s'
+complete -c terrarium -n "__fish_terrarium_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l mem -d 'Memory of the job as a whole, such as 4G' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l swap -d 'Swap on top of --mem [default: 0]' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l cpus -d 'CPUs: how many (2) or which (0-3,8; `3,` is CPU 3 alone)' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l pids -d 'Most processes and threads at once' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l time -d 'Wall-clock time, such as 1h30m; then SIGTERM, and SIGKILL after --grace' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l grace -d 'From SIGTERM (by the time limit, or sent to terrarium) to SIGKILL; or never' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l kill-wait -d 'How long to wait for killed processes to be gone before naming them as survivors' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l gpus -d 'GPUs: none, or indices such as 0,1 within those visible now' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l threads -d 'Threads that numerical libraries start in each process: auto (the job\'s CPUs), a number, or off' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l net -d 'Network: the host\'s, or none but the job\'s own loopback' -r -f -a "host\t'The host\'s network'
+none\t'Only the job\'s own loopback'"
+complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l bind -d 'Show SRC at DST (at SRC if not given), also where something else is hidden' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l ro -d 'Make PATH and all below it read-only' -r -F
+complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l hide -d 'Make PATH empty and unreadable' -r -F
+complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l shm -d 'Size of the job\'s own /dev/shm [default: --mem, or half of the node\'s memory]; or share the host\'s' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l require -d 'Refuse to start in a weaker tier: root, userns or ptrace' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l report -d 'Write the summary as JSON to this file' -r -F
+complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l require-mem -d 'Refuse to start if --mem cannot be enforced for the job as a whole'
+complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l private-tmp -d 'Give the job its own empty /tmp and /var/tmp, in memory, of the size of --shm'
+complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l clean-shm -d 'With --shm host: delete what the job left there, unless a process outside holds it'
+complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l no-new-privileges -d 'No setuid program (sudo, apptainer) gives the job more rights; always so for ordinary users'
+complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l dry-run -d 'Print what would be done, and start nothing'
+complete -c terrarium -n "__fish_terrarium_using_subcommand run" -s q -l quiet -d 'No summary and no notes, only errors'
+complete -c terrarium -n "__fish_terrarium_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c terrarium -n "__fish_terrarium_using_subcommand run" -s V -l version -d 'Print version'
+complete -c terrarium -n "__fish_terrarium_using_subcommand reap" -l job -d 'Only what this run left' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand reap" -l user -d 'Only what belongs to this user (name or number)' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand reap" -s n -l dry-run -d 'List only, end nothing'
+complete -c terrarium -n "__fish_terrarium_using_subcommand reap" -l clean-shm -d 'Also delete files in /dev/shm and System V objects that nobody uses; needs --user unless you are an ordinary user'
+complete -c terrarium -n "__fish_terrarium_using_subcommand reap" -l json -d 'Print JSON'
+complete -c terrarium -n "__fish_terrarium_using_subcommand reap" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c terrarium -n "__fish_terrarium_using_subcommand reap" -s V -l version -d 'Print version'
+complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap help" -f -a "run" -d 'Run a command so that nothing of it survives, inside limits that hold'
+complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap help" -f -a "reap" -d 'List what earlier jobs left on this node, and end what was terrarium\'s'
+complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -1,0 +1,159 @@
+#compdef terrarium
+
+autoload -U is-at-least
+
+_terrarium() {
+    typeset -A opt_args
+    typeset -a _arguments_options
+    local ret=1
+
+    if is-at-least 5.2; then
+        _arguments_options=(-s -S -C)
+    else
+        _arguments_options=(-s -C)
+    fi
+
+    local context curcontext="$curcontext" state line
+    _arguments "${_arguments_options[@]}" : \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+":: :_terrarium_commands" \
+"*::: :->terrarium" \
+&& ret=0
+    case $state in
+    (terrarium)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:terrarium-command-$line[1]:"
+        case $line[1] in
+            (run)
+_arguments "${_arguments_options[@]}" : \
+'--mem=[Memory of the job as a whole, such as 4G]:SIZE:_default' \
+'--swap=[Swap on top of --mem \[default\: 0\]]:SIZE:_default' \
+'--cpus=[CPUs\: how many (2) or which (0-3,8; \`3,\` is CPU 3 alone)]:N|LIST:_default' \
+'--pids=[Most processes and threads at once]:N:_default' \
+'--time=[Wall-clock time, such as 1h30m; then SIGTERM, and SIGKILL after --grace]:TIME:_default' \
+'--grace=[From SIGTERM (by the time limit, or sent to terrarium) to SIGKILL; or never]:TIME:_default' \
+'--kill-wait=[How long to wait for killed processes to be gone before naming them as survivors]:TIME:_default' \
+'--gpus=[GPUs\: none, or indices such as 0,1 within those visible now]:none|LIST:_default' \
+'--threads=[Threads that numerical libraries start in each process\: auto (the job'\''s CPUs), a number, or off]:auto|N|off:_default' \
+'--net=[Network\: the host'\''s, or none but the job'\''s own loopback]:host|none:((host\:"The host'\''s network"
+none\:"Only the job'\''s own loopback"))' \
+'*--bind=[Show SRC at DST (at SRC if not given), also where something else is hidden]:SRC[:DST]:_default' \
+'*--ro=[Make PATH and all below it read-only]:PATH:_files' \
+'*--hide=[Make PATH empty and unreadable]:PATH:_files' \
+'--shm=[Size of the job'\''s own /dev/shm \[default\: --mem, or half of the node'\''s memory\]; or share the host'\''s]:SIZE|host:_default' \
+'--require=[Refuse to start in a weaker tier\: root, userns or ptrace]:TIER:_default' \
+'--report=[Write the summary as JSON to this file]:FILE:_files' \
+'--require-mem[Refuse to start if --mem cannot be enforced for the job as a whole]' \
+'--private-tmp[Give the job its own empty /tmp and /var/tmp, in memory, of the size of --shm]' \
+'--clean-shm[With --shm host\: delete what the job left there, unless a process outside holds it]' \
+'--no-new-privileges[No setuid program (sudo, apptainer) gives the job more rights; always so for ordinary users]' \
+'--dry-run[Print what would be done, and start nothing]' \
+'-q[No summary and no notes, only errors]' \
+'--quiet[No summary and no notes, only errors]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
+'-V[Print version]' \
+'--version[Print version]' \
+'*::command -- The command to run, with its arguments:_default' \
+&& ret=0
+;;
+(reap)
+_arguments "${_arguments_options[@]}" : \
+'--job=[Only what this run left]:ID:_default' \
+'--user=[Only what belongs to this user (name or number)]:USER:_default' \
+'-n[List only, end nothing]' \
+'--dry-run[List only, end nothing]' \
+'--clean-shm[Also delete files in /dev/shm and System V objects that nobody uses; needs --user unless you are an ordinary user]' \
+'--json[Print JSON]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
+'-V[Print version]' \
+'--version[Print version]' \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+":: :_terrarium__subcmd__help_commands" \
+"*::: :->help" \
+&& ret=0
+
+    case $state in
+    (help)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:terrarium-help-command-$line[1]:"
+        case $line[1] in
+            (run)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(reap)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
+        esac
+    ;;
+esac
+}
+
+(( $+functions[_terrarium_commands] )) ||
+_terrarium_commands() {
+    local commands; commands=(
+'run:Run a command so that nothing of it survives, inside limits that hold' \
+'reap:List what earlier jobs left on this node, and end what was terrarium'\''s' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'terrarium commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__help_commands] )) ||
+_terrarium__subcmd__help_commands() {
+    local commands; commands=(
+'run:Run a command so that nothing of it survives, inside limits that hold' \
+'reap:List what earlier jobs left on this node, and end what was terrarium'\''s' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'terrarium help commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__help__subcmd__help_commands] )) ||
+_terrarium__subcmd__help__subcmd__help_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium help help commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__help__subcmd__reap_commands] )) ||
+_terrarium__subcmd__help__subcmd__reap_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium help reap commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__help__subcmd__run_commands] )) ||
+_terrarium__subcmd__help__subcmd__run_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium help run commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__reap_commands] )) ||
+_terrarium__subcmd__reap_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium reap commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__run_commands] )) ||
+_terrarium__subcmd__run_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium run commands' commands "$@"
+}
+
+if [ "$funcstack[1]" = "_terrarium" ]; then
+    _terrarium "$@"
+else
+    compdef _terrarium terrarium
+fi

@@ -1,0 +1,90 @@
+//! Where things lie: the terrarium that is measured, test programs, a Python with NumPy.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::account::Account;
+use crate::Result;
+
+/// The checkout and what was built of it.
+pub(super) struct Place {
+    root: PathBuf,
+    target: PathBuf,
+    /// The terrarium that is measured.
+    pub(super) terrarium: PathBuf,
+}
+
+impl Place {
+    pub(super) fn new(root: &Path) -> Result<Self> {
+        let target = crate::target(root);
+        let built = ["release", "x86_64-unknown-linux-gnu/release"].map(|part| target.join(part).join("terrarium"));
+        let named = std::env::var_os("TERRARIUM_BIN").map(PathBuf::from);
+        let terrarium = named.into_iter().chain(built).find(|path| path.is_file()).ok_or_else(|| {
+            format!("no terrarium in {}/release: build it (`make build`), or set TERRARIUM_BIN", target.display())
+        })?;
+        let terrarium = terrarium.canonicalize().map_err(|e| format!("{}: {e}", terrarium.display()))?;
+        Ok(Self { root: root.to_owned(), target, terrarium })
+    }
+
+    pub(super) fn benches(&self) -> PathBuf {
+        self.root.join("benches")
+    }
+
+    fn programs(&self) -> PathBuf {
+        self.target.join("test-programs")
+    }
+
+    /// A program of tests/programs.
+    pub(super) fn program(&self, name: &str) -> PathBuf {
+        self.programs().join(name)
+    }
+
+    pub(super) fn compile_programs(&self) -> Result {
+        let script = self.root.join("tests/programs/build");
+        succeed(Command::new(&script).arg(self.programs()).stdout(Stdio::null()))
+    }
+
+    fn venv(&self) -> PathBuf {
+        self.target.join("venv")
+    }
+
+    /// The Python that `account` can run and that has NumPy.
+    pub(super) fn python(&self, account: &Account) -> Option<PathBuf> {
+        [self.venv().join("bin/python3"), "/usr/bin/python3".into(), "python3".into()]
+            .into_iter()
+            .find(|python| quiet(account.command(python).args(["-c", "import numpy"])))
+    }
+
+    /// Makes a virtual environment with NumPy, unless a Python has it.
+    pub(super) fn make_venv(&self, account: &Account) -> Result {
+        if self.python(account).is_some() {
+            return Ok(());
+        }
+        // One below the home of root helps nobody else.
+        let base = ["/usr/bin/python3", "python3"].into_iter().find(|python| {
+            quiet(account.command(python).args(["-c", "0"]))
+                && quiet(Command::new(python).args(["-c", "import ensurepip"]))
+        });
+        let base =
+            base.ok_or_else(|| format!("no Python with ensurepip that {account} can run: install python3-venv"))?;
+        eprintln!("xtask: making {} with NumPy", self.venv().display());
+        succeed(Command::new(base).args(["-m", "venv", "--clear"]).arg(self.venv()).stdout(Stdio::null()))?;
+        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "numpy"];
+        succeed(Command::new(self.venv().join("bin/python3")).args(pip).stdout(Stdio::null()))
+    }
+}
+
+/// Whether a command can be run and succeeds.
+fn quiet(command: &mut Command) -> bool {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+fn succeed(command: &mut Command) -> Result {
+    let status = command.status().map_err(|e| format!("{}: {e}", command.get_program().display()))?;
+    if status.success() { Ok(()) } else { Err(format!("{}: {status}", command.get_program().display())) }
+}
