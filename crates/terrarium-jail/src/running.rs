@@ -61,6 +61,8 @@ pub struct Running {
     signals: SignalFd,
     groups: Groups,
     command: String,
+    /// The job's PATH.
+    path: OsString,
     started: Instant,
     started_at: SystemTime,
     terminal: Option<OwnedFd>,
@@ -255,6 +257,7 @@ pub fn start(host: &Host, spec: &JailSpec) -> Result<Running, JailError> {
                     signals,
                     groups,
                     command: spec.command.first().map(|c| c.to_string_lossy().into_owned()).unwrap_or_default(),
+                    path: spec.env.iter().find(|(n, _)| n == "PATH").map(|(_, v)| v.clone()).unwrap_or_default(),
                     started,
                     started_at,
                     terminal: None,
@@ -501,14 +504,22 @@ impl Running {
                 seen.failure = Some(JailError::System { what: "starting a process", errno: Errno::from_raw(*errno) });
             }
             FromInit::ExecFailed { errno } => {
-                seen.failure =
-                    Some(JailError::Exec { command: self.command.clone(), errno: Errno::from_raw(*errno) });
+                let errno = Errno::from_raw(*errno);
+                let errno = if errno == Errno::EACCES && self.is_nowhere() { Errno::ENOENT } else { errno };
+                seen.failure = Some(JailError::Exec { command: self.command.clone(), errno });
             }
             FromInit::Done { user, system, killed, names, .. } => {
                 seen.done = Some((*user + *system, *killed, names.clone()));
             }
             _ => {}
         }
+    }
+
+    /// Whether no directory of PATH holds the command. One of them that may not be searched
+    /// makes exec say "permission denied" for a command that is simply not there.
+    fn is_nowhere(&self) -> bool {
+        !self.command.contains('/')
+            && std::env::split_paths(&self.path).all(|d| fs::metadata(d.join(&self.command)).is_err())
     }
 
     fn look_for_oom(&self, seen: &mut Seen, now: Duration, events: &mut Vec<Event>) {

@@ -189,7 +189,7 @@ fn check_conflicts(args: &RunArgs, directory: Option<&Path>, view: &View) -> Res
             directory.display()
         )));
     }
-    if let Some(hidden) = view.hidden.iter().find(|h| directory.starts_with(h) && !shown(directory)) {
+    if let Some(hidden) = view.hidden.iter().find(|h| directory.starts_with(h) && h.parent().is_some() && !shown(directory)) {
         return Err(CliError::Conflict(format!(
             "--hide {} hides the working directory {}; start elsewhere, or hide less",
             hidden.display(),
