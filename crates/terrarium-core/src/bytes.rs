@@ -94,10 +94,7 @@ impl FromStr for Bytes {
             Ok(n) => n.checked_mul(factor),
             Err(_) => Some(value * factor as f64).filter(|v| *v < i64::MAX as f64).map(|v| v as u64),
         };
-        bytes
-            .filter(|b| *b <= i64::MAX as u64)
-            .map(Bytes)
-            .ok_or_else(|| BytesError::TooLarge { text: own() })
+        bytes.filter(|b| *b <= i64::MAX as u64).map(Bytes).ok_or_else(|| BytesError::TooLarge { text: own() })
     }
 }
 

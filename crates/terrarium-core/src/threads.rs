@@ -80,7 +80,8 @@ pub fn variables(
         ThreadRequest::Auto => cpus,
         ThreadRequest::Count(n) => n,
     };
-    let mut out: Vec<(&'static str, String)> = PER_PROCESS.iter().map(|v| (*v, threads.to_string())).collect();
+    let mut out: Vec<(&'static str, String)> =
+        PER_PROCESS.iter().map(|v| (*v, threads.to_string())).collect();
     out.extend(CPU_COUNT.iter().map(|v| (*v, cpus.to_string())));
     if threads == 1 {
         // A switch, not a count: Hugging Face tokenizers start a pool of their own otherwise.

@@ -136,8 +136,11 @@ mod tests {
         for (bus, minor, uuid) in [("0000:3b:00.0", 1, "GPU-aaaa-1"), ("0000:86:00.0", 0, "GPU-bbbb-2")] {
             let gpu = dir.path().join("proc/driver/nvidia/gpus").join(bus);
             fs::create_dir_all(&gpu).unwrap();
-            fs::write(gpu.join("information"), format!("Model: \t x\nGPU UUID: \t {uuid}\nDevice Minor: \t {minor}\n"))
-                .unwrap();
+            fs::write(
+                gpu.join("information"),
+                format!("Model: \t x\nGPU UUID: \t {uuid}\nDevice Minor: \t {minor}\n"),
+            )
+            .unwrap();
         }
         fs::create_dir_all(dir.path().join("dev/dri")).unwrap();
         for node in ["nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm", "kfd", "dri/renderD128", "null"] {
@@ -174,7 +177,14 @@ mod tests {
     fn none_closes_every_vendor() {
         assert_eq!(
             denied("none", None),
-            ["/dev/dri/renderD128", "/dev/kfd", "/dev/nvidia-uvm", "/dev/nvidia0", "/dev/nvidia1", "/dev/nvidiactl"]
+            [
+                "/dev/dri/renderD128",
+                "/dev/kfd",
+                "/dev/nvidia-uvm",
+                "/dev/nvidia0",
+                "/dev/nvidia1",
+                "/dev/nvidiactl"
+            ]
         );
     }
 }

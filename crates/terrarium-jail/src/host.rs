@@ -62,7 +62,9 @@ fn unescape(field: &str) -> String {
     let bytes = field.as_bytes();
     let mut i = 0;
     while i < bytes.len() {
-        let octal = bytes.get(i + 1..i + 4).filter(|d| bytes[i] == b'\\' && d.iter().all(|b| (b'0'..=b'7').contains(b)));
+        let octal = bytes
+            .get(i + 1..i + 4)
+            .filter(|d| bytes[i] == b'\\' && d.iter().all(|b| (b'0'..=b'7').contains(b)));
         match octal {
             Some(d) => {
                 out.push(((d[0] - b'0') << 6) | ((d[1] - b'0') << 3) | (d[2] - b'0'));
@@ -218,7 +220,10 @@ impl Host {
         if self.pid_namespace()? != job.pid_namespace {
             return None;
         }
-        Some(self.stat(job.pid).is_some_and(|s| s.start_ticks == job.start_ticks && !matches!(s.state, 'Z' | 'X')))
+        Some(
+            self.stat(job.pid)
+                .is_some_and(|s| s.start_ticks == job.start_ticks && !matches!(s.state, 'Z' | 'X')),
+        )
     }
 }
 
@@ -262,7 +267,10 @@ mod tests {
     fn a_name_cannot_forge_a_stat_line() {
         let tail = "S 7 1 1 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 4242 0 0";
         let stat = parse_stat(&format!("12 (x) Z 1 (y) {tail}")).unwrap();
-        assert_eq!((stat.name.as_str(), stat.state, stat.parent, stat.start_ticks), ("x) Z 1 (y", 'S', 7, 4242));
+        assert_eq!(
+            (stat.name.as_str(), stat.state, stat.parent, stat.start_ticks),
+            ("x) Z 1 (y", 'S', 7, 4242)
+        );
         assert_eq!(parse_stat("12 (x"), None);
         assert_eq!(parse_stat(""), None);
     }

@@ -319,11 +319,7 @@ impl State<'_> {
         let _ = kill_all();
         loop {
             // A dead process keeps its name until it is waited for.
-            let name = if self.names.len() < NAMES {
-                self.wait_for_name()
-            } else {
-                None
-            };
+            let name = if self.names.len() < NAMES { self.wait_for_name() } else { None };
             match wait_for(-1, true) {
                 Ok(Some(child)) if child.status.is_end() => {
                     self.count(&child);

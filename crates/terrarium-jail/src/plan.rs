@@ -42,12 +42,20 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn make(mounts: &[Mount], spec: &JailSpec, tier: Tier, job: JobId, groups: &Groups) -> Result<Plan, JailError> {
+    pub(crate) fn make(
+        mounts: &[Mount],
+        spec: &JailSpec,
+        tier: Tier,
+        job: JobId,
+        groups: &Groups,
+    ) -> Result<Plan, JailError> {
         let mut findings = Vec::new();
         let limits = limits(spec, tier, groups, &mut findings);
         let memory_enforcer = limits.memory.as_ref().and_then(|l| l.enforced_by);
         if spec.require_memory && memory_enforcer == Some(Enforcer::RlimitData) {
-            return Err(JailError::MemoryNotHeld { why: groups.why_not("memory").unwrap_or("none is mounted").to_owned() });
+            return Err(JailError::MemoryNotHeld {
+                why: groups.why_not("memory").unwrap_or("none is mounted").to_owned(),
+            });
         }
         let mut init_steps: Vec<Planned> = vec![Step::DieWithParent.into()];
         if tier == Tier::Userns {
@@ -142,8 +150,11 @@ fn limits(spec: &JailSpec, tier: Tier, groups: &Groups, findings: &mut Vec<Findi
         // Without a cgroup the missing memory limit is the finding; one is enough.
         if held.swap.is_none() && held.memory.is_some() {
             findings.push(
-                Finding::new("swap-not-limited", "--swap is not enforced: this kernel does not account swap by cgroup")
-                    .hint("boot with swapaccount=1, or turn swap off on the node"),
+                Finding::new(
+                    "swap-not-limited",
+                    "--swap is not enforced: this kernel does not account swap by cgroup",
+                )
+                .hint("boot with swapaccount=1, or turn swap off on the node"),
             );
         }
         Limit { value, enforced_by: held.swap }
@@ -156,7 +167,10 @@ fn limits(spec: &JailSpec, tier: Tier, groups: &Groups, findings: &mut Vec<Findi
     let pids = spec.limits.pids.map(|value| {
         let rlimit = (tier == Tier::Userns).then_some(Enforcer::RlimitNproc);
         if held.pids.or(rlimit).is_none() {
-            findings.push(Finding::new("pids-not-limited", format!("--pids is not enforced: no pids cgroup is to be had{}", why("pids"))));
+            findings.push(Finding::new(
+                "pids-not-limited",
+                format!("--pids is not enforced: no pids cgroup is to be had{}", why("pids")),
+            ));
         }
         Limit { value, enforced_by: held.pids.or(rlimit) }
     });
@@ -165,7 +179,12 @@ fn limits(spec: &JailSpec, tier: Tier, groups: &Groups, findings: &mut Vec<Findi
     Limits { memory, swap, cpus, pids, time_seconds }
 }
 
-fn main_steps(spec: &JailSpec, tier: Tier, limits: &Limits, groups: &Groups) -> Result<Vec<Planned>, JailError> {
+fn main_steps(
+    spec: &JailSpec,
+    tier: Tier,
+    limits: &Limits,
+    groups: &Groups,
+) -> Result<Vec<Planned>, JailError> {
     let mut steps: Vec<Planned> = Vec::new();
     for (procs, path) in groups.v1_procs() {
         let label = format!("join {}", path.display());
@@ -245,7 +264,10 @@ pub(crate) fn heed_notes(notes: u64, limits: &mut Limits, findings: &mut Vec<Fin
         ));
     }
     if has(note::CGROUP) {
-        findings.push(Finding::new("cgroup-view", "the job sees all of /sys/fs/cgroup: its own part could not be put over it"));
+        findings.push(Finding::new(
+            "cgroup-view",
+            "the job sees all of /sys/fs/cgroup: its own part could not be put over it",
+        ));
     }
 }
 
@@ -264,7 +286,8 @@ impl fmt::Display for Plan {
             writeln!(f, "cgroup: {}", cgroup.display())?;
         }
         writeln!(f, "limits:")?;
-        let by = |e: Option<Enforcer>| e.map_or("not enforced".to_owned(), |e| format!("by {}", enforcer_name(e)));
+        let by =
+            |e: Option<Enforcer>| e.map_or("not enforced".to_owned(), |e| format!("by {}", enforcer_name(e)));
         let l = &self.limits;
         let lines = [
             l.memory.as_ref().map(|x| format!("memory {} {}", x.value, by(x.enforced_by))),

@@ -184,7 +184,8 @@ pub fn end(host: &Host, selection: &Selection, patience: Duration) -> Ended {
             // The descriptor names this very process; that it is still the one that was meant is
             // looked at once more through it.
             let Ok(process) = PidFd::open(target.pid) else { continue };
-            let still = marked(host, target.pid).is_some_and(|p| found.processes.iter().any(|f| f.job == p.job))
+            let still = marked(host, target.pid)
+                .is_some_and(|p| found.processes.iter().any(|f| f.job == p.job))
                 || found.groups.iter().any(|g| pids_below(&g.path).contains(&target.pid));
             if still && process.kill().is_ok() && !ended.processes.iter().any(|p| p.pid == target.pid) {
                 ended.processes.push(target);

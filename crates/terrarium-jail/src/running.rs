@@ -14,8 +14,8 @@ use terrarium_core::report::{End, Limits, Survivor};
 use terrarium_core::{Finding, JobId, Tier};
 use terrarium_sys::Errno;
 use terrarium_sys::fds::{
-    Channel, Incoming, close_from, controlling_terminal, is_group_empty, let_go_of_standard_files, take_terminal,
-    terminal_foreground,
+    Channel, Incoming, close_from, controlling_terminal, is_group_empty, let_go_of_standard_files,
+    take_terminal, terminal_foreground,
 };
 use terrarium_sys::process::{
     Command, Forked, Namespaces, WaitStatus, clone_process, exit_now, signal_one, wait_for,
@@ -38,8 +38,12 @@ const FIRST_SAMPLE: Duration = Duration::from_millis(40);
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
 /// Out-of-memory kills are counted a moment after the event.
-const OOM_LOOKS: [Duration; 4] =
-    [Duration::from_millis(2), Duration::from_millis(10), Duration::from_millis(50), Duration::from_millis(200)];
+const OOM_LOOKS: [Duration; 4] = [
+    Duration::from_millis(2),
+    Duration::from_millis(10),
+    Duration::from_millis(50),
+    Duration::from_millis(200),
+];
 
 /// Looks on while the job runs, and is told what is worth telling.
 pub trait Observer {
@@ -107,11 +111,15 @@ fn tiers() -> Vec<Tier> {
 /// Says why a clone into new namespaces failed, with what could be done.
 fn explain_clone(tier: Tier, errno: Errno) -> String {
     match (tier, errno) {
-        (Tier::Root, Errno::EPERM) => "not permitted (root without CAP_SYS_ADMIN, as in a container)".to_owned(),
+        (Tier::Root, Errno::EPERM) => {
+            "not permitted (root without CAP_SYS_ADMIN, as in a container)".to_owned()
+        }
         (_, Errno::EPERM) => "user namespaces are switched off (kernel.unprivileged_userns_clone, \
                               kernel.apparmor_restrict_unprivileged_userns), or this is a chroot"
             .to_owned(),
-        (_, Errno::ENOSPC) => "no namespace is left (user.max_user_namespaces, user.max_pid_namespaces)".to_owned(),
+        (_, Errno::ENOSPC) => {
+            "no namespace is left (user.max_user_namespaces, user.max_pid_namespaces)".to_owned()
+        }
         (_, errno) => errno.desc().to_owned(),
     }
 }
@@ -124,8 +132,13 @@ pub fn preview(host: &Host, spec: &JailSpec) -> Result<Plan, JailError> {
     let mut tried = Vec::new();
     for tier in tiers() {
         refuse_weaker(spec, tier, &tried)?;
-        let namespaces =
-            Namespaces { user: tier == Tier::Userns, pid: true, mount: true, ipc: true, ..Namespaces::default() };
+        let namespaces = Namespaces {
+            user: tier == Tier::Userns,
+            pid: true,
+            mount: true,
+            ipc: true,
+            ..Namespaces::default()
+        };
         match clone_process(namespaces, None) {
             Ok(Forked::Child) => exit_now(0),
             Ok(Forked::Parent(pid)) => {
@@ -256,8 +269,17 @@ pub fn start(host: &Host, spec: &JailSpec) -> Result<Running, JailError> {
                     channel: ours,
                     signals,
                     groups,
-                    command: spec.command.first().map(|c| c.to_string_lossy().into_owned()).unwrap_or_default(),
-                    path: spec.env.iter().find(|(n, _)| n == "PATH").map(|(_, v)| v.clone()).unwrap_or_default(),
+                    command: spec
+                        .command
+                        .first()
+                        .map(|c| c.to_string_lossy().into_owned())
+                        .unwrap_or_default(),
+                    path: spec
+                        .env
+                        .iter()
+                        .find(|(n, _)| n == "PATH")
+                        .map(|(_, v)| v.clone())
+                        .unwrap_or_default(),
                     started,
                     started_at,
                     terminal: None,
@@ -311,7 +333,8 @@ impl Running {
         let mut seen = Seen::default();
         self.watch(&mut machine, &mut seen, observer);
         let counted = self.groups.counted();
-        let survivors = if seen.gave_up { survivors::below(&self.host, self.init as u32) } else { Vec::new() };
+        let survivors =
+            if seen.gave_up { survivors::below(&self.host, self.init as u32) } else { Vec::new() };
         let wall = self.started.elapsed();
         let cgroups_left = self.groups.remove();
         if let Some(terminal) = &self.terminal {
@@ -426,7 +449,9 @@ impl Running {
         let dead = match &proc {
             Some((proc, main)) => main_is_dead(proc, *main),
             // Init has not answered: something may hold it.
-            None if self.is_init_held() => survivors::dead_main(&self.host, self.init as u32).map(WaitStatus::from_raw),
+            None if self.is_init_held() => {
+                survivors::dead_main(&self.host, self.init as u32).map(WaitStatus::from_raw)
+            }
             None => None,
         };
         if let Some(status) = dead {
@@ -501,7 +526,8 @@ impl Running {
                 seen.failure = Some(JailError::Step { step, errno: Errno::from_raw(*errno) });
             }
             FromInit::Failed { errno, .. } => {
-                seen.failure = Some(JailError::System { what: "starting a process", errno: Errno::from_raw(*errno) });
+                seen.failure =
+                    Some(JailError::System { what: "starting a process", errno: Errno::from_raw(*errno) });
             }
             FromInit::ExecFailed { errno } => {
                 let errno = Errno::from_raw(*errno);
@@ -561,7 +587,10 @@ fn end_of(machine: &Supervision, counted: &Counted, gave_up: bool) -> End {
     if gave_up {
         return End::Survivors;
     }
-    if counted.oom_kills > 0 || machine.cause == Some(Cause::OutOfMemory) {
+    // Killed processes alone say little: they may be those of a run in this run, which told so itself. If it
+    // was this job's own limit, or one around it, the kernel has killed the main process too.
+    let killed = counted.oom_kills > 0 && (counted.oom_here || machine.main == Some(WaitStatus::Signaled(9)));
+    if killed || machine.cause == Some(Cause::OutOfMemory) {
         return End::OutOfMemory;
     }
     match (machine.cause, machine.main) {

@@ -168,7 +168,9 @@ fn parse_system_v(text: &str, kind: SysVKind, alive: impl Fn(u32) -> bool) -> Ve
                 SysVKind::Sem => "semid",
                 SysVKind::Queue => "msqid",
             };
-            let users = |names: &[&str]| names.iter().filter_map(|n| field(n)).any(|pid| pid != 0 && alive(pid as u32));
+            let users = |names: &[&str]| {
+                names.iter().filter_map(|n| field(n)).any(|pid| pid != 0 && alive(pid as u32))
+            };
             let held = match kind {
                 SysVKind::Shm => field("nattch")? > 0 || users(&["cpid"]),
                 SysVKind::Queue => users(&["lspid", "lrpid"]),

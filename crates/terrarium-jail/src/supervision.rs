@@ -87,7 +87,10 @@ enum Phase {
     Running,
     /// Asked to end; killed at that time, if ever.
     Ending(Option<Time>),
-    Killing { since: Time, looked: bool },
+    Killing {
+        since: Time,
+        looked: bool,
+    },
     Over,
 }
 
@@ -313,7 +316,8 @@ mod tests {
     #[test]
     fn other_signals_only_pass_through() {
         for signal in [1, 2, 3, 10, 12, 18, 28] {
-            let script = vec![(1, Event::Signal(signal)), (1, forwarded(signal, Reached::No)), (50, Event::Tick)];
+            let script =
+                vec![(1, Event::Signal(signal)), (1, forwarded(signal, Reached::No)), (50, Event::Tick)];
             let (s, actions) = play(config(), script);
             assert_eq!(actions, [Action::Tell(ToInit::Forward(signal))]);
             assert_eq!(s.cause, None);

@@ -98,9 +98,14 @@ mod tests {
     #[test]
     fn descendants_only_and_no_zombies() {
         let dir = tempfile::tempdir().unwrap();
-        for (pid, parent, name, state) in
-            [(1, 0, "init", 'S'), (7, 1, "other", 'S'), (10, 1, "us", 'S'), (11, 10, "a b", 'D'), (12, 11, "c", 'S'), (13, 11, "z", 'Z')]
-        {
+        for (pid, parent, name, state) in [
+            (1, 0, "init", 'S'),
+            (7, 1, "other", 'S'),
+            (10, 1, "us", 'S'),
+            (11, 10, "a b", 'D'),
+            (12, 11, "c", 'S'),
+            (13, 11, "z", 'Z'),
+        ] {
             process(dir.path(), pid, parent, name, state);
         }
         let found = below(&Host::at(dir.path()), 10);

@@ -149,7 +149,12 @@ pub fn needs_mounts(view: &View) -> bool {
 }
 
 /// The steps that make `view`, to be run by PID 1 of the new mount namespace.
-pub fn steps(view: &View, covers: &[Cover], mounts: &[Mount], look: &dyn Look) -> Result<Vec<Planned>, ViewError> {
+pub fn steps(
+    view: &View,
+    covers: &[Cover],
+    mounts: &[Mount],
+    look: &dyn Look,
+) -> Result<Vec<Planned>, ViewError> {
     let mut steps: Vec<Planned> = Vec::new();
     steps.push(Planned::noting(Step::DetachMounts, note::CHROOT));
     // In a chroot, / is no mount that could be given a propagation of its own: it is made one.
@@ -208,7 +213,8 @@ pub fn steps(view: &View, covers: &[Cover], mounts: &[Mount], look: &dyn Look) -
 
 /// An empty, unreadable directory or file, from a file system of its own, over each hidden path.
 fn hide(view: &View, look: &dyn Look, steps: &mut Vec<Planned>) -> Result<(), ViewError> {
-    let all = view.hidden.iter().map(|p| (p, None)).chain(view.sockets.iter().map(|p| (p, Some(note::SOCKET))));
+    let all =
+        view.hidden.iter().map(|p| (p, None)).chain(view.sockets.iter().map(|p| (p, Some(note::SOCKET))));
     let all: Vec<_> = all.filter_map(|(p, note)| look.is_dir(p).map(|dir| (p, dir, note))).collect();
     if all.is_empty() {
         return Ok(());
@@ -217,8 +223,13 @@ fn hide(view: &View, look: &dyn Look, steps: &mut Vec<Planned>) -> Result<(), Vi
     // scratch file system keeps it alive after it is unmounted there.
     const QUIET: u64 = flags::NOSUID | flags::NODEV | flags::NOEXEC;
     steps.push(
-        Step::Mount { kind: text("tmpfs"), target: text("/proc"), flags: QUIET, options: text("size=4k,mode=755") }
-            .into(),
+        Step::Mount {
+            kind: text("tmpfs"),
+            target: text("/proc"),
+            flags: QUIET,
+            options: text("size=4k,mode=755"),
+        }
+        .into(),
     );
     steps.push(Step::MakeDir { path: text("/proc/directory"), mode: 0 }.into());
     steps.push(Step::MakeFile { path: text("/proc/file"), mode: 0 }.into());
@@ -227,7 +238,11 @@ fn hide(view: &View, look: &dyn Look, steps: &mut Vec<Planned>) -> Result<(), Vi
         let target = c(path)?;
         let bind = Step::Bind { source, target: target.clone(), recursive: false };
         steps.push(Planned { step: bind, note, when: When::Always });
-        steps.push(Planned { step: Step::Remount { target, flags: flags::RDONLY | QUIET }, note, when: When::Always });
+        steps.push(Planned {
+            step: Step::Remount { target, flags: flags::RDONLY | QUIET },
+            note,
+            when: When::Always,
+        });
     }
     steps.push(Step::Unmount { target: text("/proc") }.into());
     Ok(())
@@ -258,7 +273,12 @@ fn read_only(path: &Path, mounts: &[Mount], steps: &mut Vec<Planned>) -> Result<
 }
 
 /// Makes a path in something bound read-only.
-fn read_only_bound(path: &Path, binds: &[Bind], mounts: &[Mount], steps: &mut Vec<Planned>) -> Result<(), ViewError> {
+fn read_only_bound(
+    path: &Path,
+    binds: &[Bind],
+    mounts: &[Mount],
+    steps: &mut Vec<Planned>,
+) -> Result<(), ViewError> {
     let bind = binds.iter().rev().find(|b| path.starts_with(&b.target)).expect("the caller looked for it");
     if path != bind.target {
         let target = c(path)?;
@@ -275,7 +295,9 @@ fn remount_bound(
     mounts: &[Mount],
     steps: &mut Vec<Planned>,
 ) -> Result<(), ViewError> {
-    let join = |base: &Path, rest: &Path| if rest.as_os_str().is_empty() { base.to_owned() } else { base.join(rest) };
+    let join = |base: &Path, rest: &Path| {
+        if rest.as_os_str().is_empty() { base.to_owned() } else { base.join(rest) }
+    };
     let origin = join(&bind.source, path.strip_prefix(&bind.target).unwrap_or(Path::new("")));
     let flags = mount_of(mounts, &origin).map_or(0, Mount::flags) | more;
     steps.push(Step::Remount { target: c(path)?, flags }.into());
@@ -324,7 +346,9 @@ fn private(view: &View, look: &dyn Look, steps: &mut Vec<Planned>) -> Result<(),
 
 /// A bind target inside a fresh, empty directory has to be made first.
 fn make_target(bind: &Bind, view: &View, look: &dyn Look, steps: &mut Vec<Planned>) -> Result<(), ViewError> {
-    let Some(root) = private_roots(view).into_iter().find(|p| bind.target.starts_with(p) && &bind.target != p) else {
+    let Some(root) =
+        private_roots(view).into_iter().find(|p| bind.target.starts_with(p) && &bind.target != p)
+    else {
         return Ok(());
     };
     let below = bind.target.strip_prefix(&root).unwrap_or(Path::new(""));

@@ -197,7 +197,8 @@ mod tests {
 
     #[test]
     fn messages_read_back() {
-        for message in [ToInit::Forward(15), ToInit::Ending, ToInit::TermAll, ToInit::Kill, ToInit::SendProc] {
+        for message in [ToInit::Forward(15), ToInit::Ending, ToInit::TermAll, ToInit::Kill, ToInit::SendProc]
+        {
             assert_eq!(ToInit::decode(&message.encode()), Some(message));
         }
         for message in [

@@ -5,7 +5,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg,
+    socketpair,
 };
 
 /// Closes every descriptor from `first` up, except those in `keep`.
@@ -83,7 +84,13 @@ impl Channel {
         let control = fds.as_ref().map(|fds| [ControlMessage::ScmRights(fds)]);
         let control: &[ControlMessage<'_>] = control.as_ref().map_or(&[], |c| c);
         loop {
-            match sendmsg::<()>(self.0.as_raw_fd(), &[IoSlice::new(bytes)], control, MsgFlags::MSG_NOSIGNAL, None) {
+            match sendmsg::<()>(
+                self.0.as_raw_fd(),
+                &[IoSlice::new(bytes)],
+                control,
+                MsgFlags::MSG_NOSIGNAL,
+                None,
+            ) {
                 Err(Errno::EINTR) => {}
                 other => return other.map(drop),
             }
@@ -137,7 +144,10 @@ pub fn controlling_terminal() -> Option<OwnedFd> {
 pub fn has_terminal() -> bool {
     // SAFETY: a constant path; a new descriptor that nobody else owns.
     unsafe {
-        let fd = libc::open(c"/dev/tty".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY);
+        let fd = libc::open(
+            c"/dev/tty".as_ptr(),
+            libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY,
+        );
         if fd >= 0 {
             libc::close(fd);
         }

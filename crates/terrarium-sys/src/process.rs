@@ -130,7 +130,12 @@ pub fn spawn_sharing(run: &mut dyn FnMut() -> i32) -> Result<i32, Errno> {
     let pid = unsafe {
         let top = stack.as_mut_ptr().add(STACK);
         let top = top.sub(top as usize % 16);
-        libc::clone(call, top.cast(), libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD, (&raw mut run).cast())
+        libc::clone(
+            call,
+            top.cast(),
+            libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
+            (&raw mut run).cast(),
+        )
     };
     Errno::result(pid)
 }
@@ -221,9 +226,8 @@ pub fn peek_ended() -> Result<i32, Errno> {
     // SAFETY: all-zero is a valid siginfo_t.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     // SAFETY: `info` is live and writable.
-    let got = unsafe {
-        libc::waitid(libc::P_ALL, 0, &raw mut info, libc::WEXITED | libc::WNOWAIT | libc::__WALL)
-    };
+    let got =
+        unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, libc::WEXITED | libc::WNOWAIT | libc::__WALL) };
     Errno::result(got)?;
     // SAFETY: waitid has filled the SIGCHLD part of the union.
     Ok(unsafe { info.si_pid() })
@@ -339,7 +343,8 @@ pub fn cpus_of(mask: &[u8]) -> Vec<usize> {
 /// Sets the CPUs of one thread (`0`: this one) from a bit mask.
 pub fn set_affinity(tid: i32, mask: &[u8]) -> Result<(), Errno> {
     // SAFETY: the kernel reads `mask.len()` bytes of a live slice.
-    Errno::result(unsafe { libc::syscall(libc::SYS_sched_setaffinity, tid, mask.len(), mask.as_ptr()) }).map(drop)
+    Errno::result(unsafe { libc::syscall(libc::SYS_sched_setaffinity, tid, mask.len(), mask.as_ptr()) })
+        .map(drop)
 }
 
 /// Reads memory of another process into `into`; how many bytes could be read.
@@ -348,7 +353,8 @@ pub fn read_memory(pid: i32, address: u64, into: &mut [u8]) -> Result<usize, Err
     let remote = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: into.len() };
     // SAFETY: `local` covers `into`, which is writable; `remote` is only used as an address in
     // the other process, and the kernel checks it.
-    let n = Errno::result(unsafe { libc::process_vm_readv(pid, &raw const local, 1, &raw const remote, 1, 0) })?;
+    let n =
+        Errno::result(unsafe { libc::process_vm_readv(pid, &raw const local, 1, &raw const remote, 1, 0) })?;
     Ok(n as usize)
 }
 

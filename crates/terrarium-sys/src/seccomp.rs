@@ -138,8 +138,7 @@ impl Filter {
     ///
     /// Needs no_new_privs or CAP_SYS_ADMIN. `EBUSY`: there is a supervisor already (a run in a run).
     pub fn install(&self) -> Result<Option<OwnedFd>, Errno> {
-        let program =
-            sock_fprog { len: self.program.len() as u16, filter: self.program.as_ptr().cast_mut() };
+        let program = sock_fprog { len: self.program.len() as u16, filter: self.program.as_ptr().cast_mut() };
         let flags = if self.notifies { libc::SECCOMP_FILTER_FLAG_NEW_LISTENER } else { 0 };
         // SAFETY: the program is live and of that length; the kernel checks and copies it.
         let result = unsafe {

@@ -34,7 +34,9 @@ fn is_ignored(signal: c_int) -> bool {
     // SAFETY: all-zero is a valid sigaction to be written to; a null `act` only reads.
     let mut old: libc::sigaction = unsafe { zeroed() };
     // SAFETY: `old` is live and writable.
-    unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut old) == 0 && old.sa_sigaction == libc::SIG_IGN }
+    unsafe {
+        libc::sigaction(signal, std::ptr::null(), &raw mut old) == 0 && old.sa_sigaction == libc::SIG_IGN
+    }
 }
 
 /// Sets the disposition of `signal` to default or ignore.
@@ -106,7 +108,8 @@ impl SignalFd {
         let size = size_of::<libc::signalfd_siginfo>();
         // SAFETY: the kernel writes at most `size` bytes into `info`.
         let n = unsafe { libc::read(self.0.as_raw_fd(), (&raw mut info).cast(), size) };
-        (n == size as isize).then_some(Received { signal: info.ssi_signo as c_int, sender: info.ssi_pid as i32 })
+        (n == size as isize)
+            .then_some(Received { signal: info.ssi_signo as c_int, sender: info.ssi_pid as i32 })
     }
 }
 

@@ -342,8 +342,9 @@ fn mount(
 ) -> Result<(), Errno> {
     let pointer = |s: Option<&CStr>| s.map_or(std::ptr::null(), CStr::as_ptr);
     // SAFETY: null or live C strings, as mount(2) allows for these calls.
-    let result =
-        unsafe { libc::mount(pointer(source), target.as_ptr(), pointer(kind), flags, pointer(options).cast()) };
+    let result = unsafe {
+        libc::mount(pointer(source), target.as_ptr(), pointer(kind), flags, pointer(options).cast())
+    };
     Errno::result(result).map(drop)
 }
 
@@ -448,7 +449,9 @@ impl fmt::Display for Step {
             }
             Step::WriteFd { label, .. } => write!(f, "{label}"),
             Step::DetachMounts => write!(f, "keep mounts from reaching the host"),
-            Step::DetachMount { target } => write!(f, "keep mounts below {} from reaching the host", s(target)),
+            Step::DetachMount { target } => {
+                write!(f, "keep mounts below {} from reaching the host", s(target))
+            }
             Step::ChangeRoot { path } => write!(f, "make {} the root", s(path)),
             Step::Mount { kind, target, flags, options } => {
                 let options = if options.is_empty() { String::new() } else { format!(",{}", s(options)) };
@@ -474,9 +477,11 @@ impl fmt::Display for Step {
                 crate::process::cpus_of(mask).iter().try_for_each(|cpu| write!(f, " {cpu}"))
             }
             Step::NoNewPrivileges => write!(f, "no new privileges"),
-            Step::Seccomp(filter) => {
-                f.write_str(if filter.notifies() { "seccomp: answer sched_setaffinity" } else { "seccomp: refuse TIOCSTI" })
-            }
+            Step::Seccomp(filter) => f.write_str(if filter.notifies() {
+                "seccomp: answer sched_setaffinity"
+            } else {
+                "seccomp: refuse TIOCSTI"
+            }),
             Step::DropCapabilities => write!(f, "drop all capabilities"),
             Step::ChangeDir { path } => write!(f, "change to {}", s(path)),
         }
@@ -498,7 +503,11 @@ mod tests {
         let steps = [
             Step::MakeDir { path: path("d"), mode: 0o755 }.into(),
             Planned::noting(Step::WriteFile { path: path("no/such"), data: vec![] }, 3),
-            Planned { step: Step::MakeDir { path: path("never"), mode: 0o755 }, note: None, when: When::NotNoted(3) },
+            Planned {
+                step: Step::MakeDir { path: path("never"), mode: 0o755 },
+                note: None,
+                when: When::NotNoted(3),
+            },
             Step::MakeFile { path: path("d/f"), mode: 0o600 }.into(),
             Step::WriteFile { path: path("d/f"), data: b"12".to_vec() }.into(),
             Step::MakeFile { path: path("no/f"), mode: 0o600 }.into(),
@@ -559,4 +568,3 @@ pub mod rlimit {
     /// Processes and threads of a user in a user namespace.
     pub const NPROC: u32 = libc::RLIMIT_NPROC as u32;
 }
-

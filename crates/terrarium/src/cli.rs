@@ -73,7 +73,9 @@ fn at_least_one(text: &str) -> Result<u64, String> {
 
 fn size_not_zero(text: &str) -> Result<Bytes, String> {
     match text.parse::<Bytes>() {
-        Ok(Bytes(0)) => Err("a size of 0 leaves nothing to run in; write how much the job may use, such as 4G".to_owned()),
+        Ok(Bytes(0)) => {
+            Err("a size of 0 leaves nothing to run in; write how much the job may use, such as 4G".to_owned())
+        }
         Ok(size) => Ok(size),
         Err(error) => Err(error.to_string()),
     }
@@ -81,7 +83,9 @@ fn size_not_zero(text: &str) -> Result<Bytes, String> {
 
 fn time_not_zero(text: &str) -> Result<Duration, String> {
     match parse_duration(text) {
-        Ok(Duration::ZERO) => Err("a time of 0 ends the job before it starts; write how long it may run, such as 1h".to_owned()),
+        Ok(Duration::ZERO) => {
+            Err("a time of 0 ends the job before it starts; write how long it may run, such as 1h".to_owned())
+        }
         Ok(time) => Ok(time),
         Err(error) => Err(error.to_string()),
     }

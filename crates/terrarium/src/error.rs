@@ -43,7 +43,9 @@ impl CliError {
     pub(crate) fn code(&self) -> u8 {
         match self {
             CliError::Jail(
-                JailError::NotContained { .. } | JailError::TierRefused { .. } | JailError::MemoryNotHeld { .. },
+                JailError::NotContained { .. }
+                | JailError::TierRefused { .. }
+                | JailError::MemoryNotHeld { .. },
             ) => exit::NOT_CONTAINED,
             CliError::Jail(error) if is_powerless_namespace(error) => exit::NOT_CONTAINED,
             CliError::Jail(JailError::Exec { errno: Errno::ENOENT | Errno::ENOTDIR, .. }) => exit::NOT_FOUND,
@@ -58,7 +60,9 @@ impl CliError {
                 "an administrator can allow user namespaces (sysctl user.max_user_namespaces, \
                  kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0), or start the job as root"
             }
-            CliError::Jail(JailError::TierRefused { .. }) => "leave out --require to run in the best tier that this host gives",
+            CliError::Jail(JailError::TierRefused { .. }) => {
+                "leave out --require to run in the best tier that this host gives"
+            }
             CliError::Jail(JailError::MemoryNotHeld { .. }) => {
                 "start it as `systemd-run --user --scope -p Delegate=yes terrarium run …`, or leave out --require-mem to limit each process alone"
             }

@@ -98,7 +98,12 @@ pub(crate) fn check_released(host: &Host, job: &JobId, asked: bool) -> Option<Fi
         let held: Vec<Holder> = match holders() {
             Ok(holders) => holders.into_iter().filter(|h| is_of_job(host, h.pid, job)).collect(),
             Err(why) => {
-                return asked.then(|| Finding::new("gpu-not-checked", format!("whether GPU memory was released is not known: {why}")));
+                return asked.then(|| {
+                    Finding::new(
+                        "gpu-not-checked",
+                        format!("whether GPU memory was released is not known: {why}"),
+                    )
+                });
             }
         };
         if held.is_empty() {

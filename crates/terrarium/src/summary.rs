@@ -134,7 +134,11 @@ fn left_lines(report: &RunReport) -> Vec<String> {
         if named < left.processes {
             names.push("…".to_owned());
         }
-        let what = if left.processes == 1 { "1 process".to_owned() } else { format!("{} processes", left.processes) };
+        let what = if left.processes == 1 {
+            "1 process".to_owned()
+        } else {
+            format!("{} processes", left.processes)
+        };
         lines.push(format!("{what}, ended: {}", names.join(", ")));
     }
     for object in &left.shared {
@@ -183,16 +187,22 @@ fn oom_lines(report: &RunReport) -> Vec<String> {
     }
     let peak = report.usage.memory_peak.map(|p| p.value);
     match (&report.limits.memory, peak) {
-        (Some(limit), Some(peak)) if !report.usage.memory_saturated && limit.enforced_by != Some(Enforcer::RlimitData) => vec![format!(
-            "the kernel killed processes at {peak}, below the limit of {}: an outer limit was met, or the node itself was out of memory",
-            limit.value
-        )],
+        (Some(limit), Some(peak))
+            if !report.usage.memory_saturated && limit.enforced_by != Some(Enforcer::RlimitData) =>
+        {
+            vec![format!(
+                "the kernel killed processes at {peak}, below the limit of {}: an outer limit was met, or the node itself was out of memory",
+                limit.value
+            )]
+        }
         (Some(limit), _) => vec![format!(
             "it met its limit of {}; what it needs is not known, so ask for twice as much next time: --mem {}",
             limit.value,
             Bytes(limit.value.0.saturating_mul(2)).as_argument()
         )],
-        (None, _) => vec!["a limit outside of terrarium was met (the batch system's, or the node's memory)".to_owned()],
+        (None, _) => {
+            vec!["a limit outside of terrarium was met (the batch system's, or the node's memory)".to_owned()]
+        }
     }
 }
 

@@ -123,7 +123,12 @@ fn read_gpu(nvml: &Nvml, gpu: u32, version: u32, found: &mut Found) -> Result<()
 }
 
 /// `None` if the GPU is not divided.
-fn read_instances(device: &Device<'_>, gpu: u32, version: u32, found: &mut Found) -> Option<Result<(), NvmlError>> {
+fn read_instances(
+    device: &Device<'_>,
+    gpu: u32,
+    version: u32,
+    found: &mut Found,
+) -> Option<Result<(), NvmlError>> {
     let mut result = None;
     // An error, or 0, where there is no MIG.
     for index in 0..device.mig_device_count().unwrap_or(0) {

@@ -74,12 +74,19 @@ fn nobody_holds_anything() {
 
 #[test]
 fn unknown_size_is_null() {
-    assert_eq!(answer(&library(&[]), "0 100 -1\n", &[]), json!({"holders": [{"gpu": 0, "pid": 100, "bytes": null}]}));
+    assert_eq!(
+        answer(&library(&[]), "0 100 -1\n", &[]),
+        json!({"holders": [{"gpu": 0, "pid": 100, "bytes": null}]})
+    );
 }
 
 #[test]
 fn process_that_computes_and_draws_is_listed_once() {
-    let said = answer(&library(&[]), "0 100 5\n0 100 5 graphics\n0 200 -1\n0 200 6 graphics\n0 300 7 graphics\n", &[]);
+    let said = answer(
+        &library(&[]),
+        "0 100 5\n0 100 5 graphics\n0 200 -1\n0 200 6 graphics\n0 300 7 graphics\n",
+        &[],
+    );
     assert_eq!(
         said,
         json!({"holders": [
@@ -103,8 +110,12 @@ fn lost_gpu_does_not_hide_the_others() {
 
 #[test]
 fn mig_instances_answer_for_the_gpu() {
-    let said = answer(&library(&[]), "0 100 5\n1 200 6\n", &[("NVML_STUB_GPUS", "2"), ("NVML_STUB_MIG", "1")]);
-    assert_eq!(said, json!({"holders": [{"gpu": 0, "pid": 100, "bytes": 5}, {"gpu": 1, "pid": 200, "bytes": 6}]}));
+    let said =
+        answer(&library(&[]), "0 100 5\n1 200 6\n", &[("NVML_STUB_GPUS", "2"), ("NVML_STUB_MIG", "1")]);
+    assert_eq!(
+        said,
+        json!({"holders": [{"gpu": 0, "pid": 100, "bytes": 5}, {"gpu": 1, "pid": 200, "bytes": 6}]})
+    );
 }
 
 #[test]

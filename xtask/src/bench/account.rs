@@ -75,7 +75,10 @@ impl Account {
         }
         let output = command.output().map_err(|e| format!("setpriv: {e}"))?;
         if !output.status.success() {
-            return Err(format!("{kind} as {self}: {}; can it read this checkout? (or use --as-root)", output.status));
+            return Err(format!(
+                "{kind} as {self}: {}; can it read this checkout? (or use --as-root)",
+                output.status
+            ));
         }
         serde_json::from_slice(&output.stdout).map_err(|e| format!("{kind}: {e}"))
     }

@@ -52,7 +52,16 @@ impl Contender {
 
     /// bubblewrap, as near to terrarium as it comes.
     pub(super) fn bwrap() -> Self {
-        let flags = ["--dev-bind", "/", "/", "--unshare-pid", "--unshare-ipc", "--proc", "/proc", "--die-with-parent"];
+        let flags = [
+            "--dev-bind",
+            "/",
+            "/",
+            "--unshare-pid",
+            "--unshare-ipc",
+            "--proc",
+            "/proc",
+            "--die-with-parent",
+        ];
         Self::new("bwrap", ["bwrap"].iter().chain(&flags))
     }
 
@@ -96,7 +105,8 @@ impl Contender {
             self.before[0] = path.into();
         }
         let absent = |reason: String| Absent { name: self.name.clone(), reason };
-        let output = self.command(["/bin/true"]).stderr(Stdio::piped()).output().map_err(|e| absent(e.to_string()))?;
+        let output =
+            self.command(["/bin/true"]).stderr(Stdio::piped()).output().map_err(|e| absent(e.to_string()))?;
         if !output.status.success() {
             let text = String::from_utf8_lossy(&output.stderr);
             let reason = text.lines().last().map_or_else(|| output.status.to_string(), str::to_owned);

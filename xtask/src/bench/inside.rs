@@ -9,13 +9,16 @@ use super::samples::in_turn;
 use crate::Result;
 
 /// What is timed, and how often for one median.
-const KINDS: [(&str, &str); 4] = [("fork", "500"), ("vfork-exec", "300"), ("thread", "2000"), ("syscall", "300")];
+const KINDS: [(&str, &str); 4] =
+    [("fork", "500"), ("vfork-exec", "300"), ("thread", "2000"), ("syscall", "300")];
 
 pub(super) fn measure(place: &Place, runs: u32) -> Result<Report> {
     let program = place.program("fork_cost");
     let (present, absent) = fit([Contender::plain(), Contender::terrarium(place, &[]), Contender::bwrap()])?;
-    let mut report =
-        Report::new("inside", "one process or thread made and waited for, one system call: median of medians");
+    let mut report = Report::new(
+        "inside",
+        "one process or thread made and waited for, one system call: median of medians",
+    );
     for (kind, count) in KINDS {
         let samples = in_turn(runs, &present, |contender| {
             let job = [program.as_os_str(), kind.as_ref(), count.as_ref()];

@@ -22,7 +22,9 @@ pub(super) fn measure(place: &Place, account: &Account, runs: u32) -> Result<Rep
     })?;
     let base = if present.len() > 1 { "bwrap" } else { OURS };
     // What is not anonymous is the program's file, of which one copy serves all jobs of a node.
-    for (case, size) in [("all", (|it: &Use| it.all) as fn(&Use) -> f64), ("of it anonymous", |it| it.anonymous)] {
+    for (case, size) in
+        [("all", (|it: &Use| it.all) as fn(&Use) -> f64), ("of it anonymous", |it| it.anonymous)]
+    {
         let row = |(contender, samples): (&Contender, &Vec<Use>)| {
             let sizes: Vec<f64> = samples.iter().map(size).collect();
             let processes = samples.first().map_or(0, |sample| sample.processes);
@@ -81,7 +83,10 @@ fn children(parent: u32) -> Result<Vec<u32>> {
     // Not /proc/PID/task/*/children, which not every kernel has.
     let output = Command::new("ps").args(["-o", "pid=", "--ppid", &parent.to_string()]).output();
     let output = output.map_err(|e| format!("ps: {e}"))?;
-    Ok(String::from_utf8_lossy(&output.stdout).split_whitespace().filter_map(|pid| pid.parse().ok()).collect())
+    Ok(String::from_utf8_lossy(&output.stdout)
+        .split_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .collect())
 }
 
 #[cfg(test)]

@@ -116,7 +116,11 @@ pub(crate) fn run(root: &Path, args: &BenchArgs) -> Result {
         }
         reports.push(report);
     }
-    if args.json { print_json(&serde_json::json!({ "machine": machine, "reports": reports })) } else { Ok(()) }
+    if args.json {
+        print_json(&serde_json::json!({ "machine": machine, "reports": reports }))
+    } else {
+        Ok(())
+    }
 }
 
 fn print_json(value: &impl serde::Serialize) -> Result {

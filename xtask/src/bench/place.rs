@@ -17,10 +17,14 @@ pub(super) struct Place {
 impl Place {
     pub(super) fn new(root: &Path) -> Result<Self> {
         let target = crate::target(root);
-        let built = ["release", "x86_64-unknown-linux-gnu/release"].map(|part| target.join(part).join("terrarium"));
+        let built =
+            ["release", "x86_64-unknown-linux-gnu/release"].map(|part| target.join(part).join("terrarium"));
         let named = std::env::var_os("TERRARIUM_BIN").map(PathBuf::from);
         let terrarium = named.into_iter().chain(built).find(|path| path.is_file()).ok_or_else(|| {
-            format!("no terrarium in {}/release: build it (`make build`), or set TERRARIUM_BIN", target.display())
+            format!(
+                "no terrarium in {}/release: build it (`make build`), or set TERRARIUM_BIN",
+                target.display()
+            )
         })?;
         let terrarium = terrarium.canonicalize().map_err(|e| format!("{}: {e}", terrarium.display()))?;
         Ok(Self { root: root.to_owned(), target, terrarium })
@@ -65,8 +69,9 @@ impl Place {
             quiet(account.command(python).args(["-c", "0"]))
                 && quiet(Command::new(python).args(["-c", "import ensurepip"]))
         });
-        let base =
-            base.ok_or_else(|| format!("no Python with ensurepip that {account} can run: install python3-venv"))?;
+        let base = base.ok_or_else(|| {
+            format!("no Python with ensurepip that {account} can run: install python3-venv")
+        })?;
         eprintln!("xtask: making {} with NumPy", self.venv().display());
         succeed(Command::new(base).args(["-m", "venv", "--clear"]).arg(self.venv()).stdout(Stdio::null()))?;
         let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "numpy"];

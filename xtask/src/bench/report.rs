@@ -72,7 +72,8 @@ impl Report {
 
     /// Adds a case: its rows are compared with that of the contender `base`.
     pub(super) fn add(&mut self, base: Option<&str>, mut rows: Vec<Row>) {
-        if let Some(base) = rows.iter().find(|row| Some(row.contender.as_str()) == base).map(|row| row.median) {
+        if let Some(base) = rows.iter().find(|row| Some(row.contender.as_str()) == base).map(|row| row.median)
+        {
             for row in &mut rows {
                 row.ratio = Some(row.median / base).filter(|ratio| ratio.is_finite());
             }
@@ -81,7 +82,14 @@ impl Report {
     }
 
     /// Adds a case from the samples of each contender.
-    pub(super) fn add_samples(&mut self, case: &str, unit: &str, base: &str, who: &[Contender], samples: &[Vec<f64>]) {
+    pub(super) fn add_samples(
+        &mut self,
+        case: &str,
+        unit: &str,
+        base: &str,
+        who: &[Contender],
+        samples: &[Vec<f64>],
+    ) {
         let rows = who.iter().zip(samples).map(|(who, samples)| Row::new(case, &who.name, unit, samples));
         self.add(Some(base), rows.collect());
     }
@@ -112,12 +120,17 @@ impl fmt::Display for Report {
             ]
         });
         let lines: Vec<[String; 8]> = std::iter::once(heads).chain(cells).collect();
-        let widths: [usize; 8] = std::array::from_fn(|k| lines.iter().map(|line| line[k].len()).max().unwrap_or(0));
+        let widths: [usize; 8] =
+            std::array::from_fn(|k| lines.iter().map(|line| line[k].len()).max().unwrap_or(0));
         for line in &lines {
             let mut text = String::from(" ");
             for (k, (cell, width)) in line.iter().zip(widths).enumerate() {
                 // Numbers to the right, words to the left.
-                text += &if matches!(k, 2 | 4..=6) { format!(" {cell:>width$} ") } else { format!(" {cell:<width$} ") };
+                text += &if matches!(k, 2 | 4..=6) {
+                    format!(" {cell:>width$} ")
+                } else {
+                    format!(" {cell:<width$} ")
+                };
             }
             writeln!(f, "{}", text.trim_end())?;
         }
@@ -139,8 +152,10 @@ impl Machine {
     pub(super) fn this(account: &Account, place: &Place) -> Self {
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         let processors = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let model =
-            processors.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(':'));
+        let model = processors
+            .lines()
+            .find(|line| line.starts_with("model name"))
+            .and_then(|line| line.split_once(':'));
         Self {
             kernel: kernel.trim().to_owned(),
             processor: model.map(|(_, model)| model.trim().to_owned()).unwrap_or_default(),
@@ -183,7 +198,10 @@ mod tests {
     #[test]
     fn ratios_are_those_of_medians() {
         let mut report = Report::new("x", "how long?");
-        report.add(Some("a"), vec![Row::new("c", "a", "ms", &[2.0, 1.0, 9.0]), Row::new("c", "b", "ms", &[3.0])]);
+        report.add(
+            Some("a"),
+            vec![Row::new("c", "a", "ms", &[2.0, 1.0, 9.0]), Row::new("c", "b", "ms", &[3.0])],
+        );
         let ratios: Vec<Option<f64>> = report.rows.iter().map(|row| row.ratio).collect();
         assert_eq!(ratios, [Some(1.0), Some(1.5)]);
         assert_eq!(

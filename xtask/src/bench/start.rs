@@ -48,7 +48,8 @@ pub(super) fn measure(place: &Place, runs: u32) -> Result<Report> {
 fn crun(scratch: &Path) -> std::result::Result<Contender, String> {
     let bundle = scratch.join("bundle");
     std::fs::create_dir(&bundle).map_err(|e| e.to_string())?;
-    let spec = Command::new("crun").args(["spec", "--rootless"]).current_dir(&bundle).stderr(Stdio::null()).status();
+    let spec =
+        Command::new("crun").args(["spec", "--rootless"]).current_dir(&bundle).stderr(Stdio::null()).status();
     if !spec.map_err(|_| "not installed")?.success() {
         return Err("`crun spec` failed".to_owned());
     }

@@ -36,7 +36,8 @@ struct End {
 pub(super) fn measure(place: &Place, runs: u32) -> Result<Report> {
     let scratch = tempfile::tempdir().map_err(|e| format!("temporary directory: {e}"))?;
     let pipe = scratch.path().join("pipe");
-    nix::unistd::mkfifo(&pipe, Mode::S_IRUSR | Mode::S_IWUSR).map_err(|e| format!("{}: {e}", pipe.display()))?;
+    nix::unistd::mkfifo(&pipe, Mode::S_IRUSR | Mode::S_IWUSR)
+        .map_err(|e| format!("{}: {e}", pipe.display()))?;
     let (present, absent) = fit([Contender::terrarium(place, &[]), Contender::bwrap()])?;
     let base = if present.len() > 1 { "bwrap" } else { OURS };
     let mut report = Report::new("teardown", "from the end of the main process, which started N daemons");
@@ -45,7 +46,8 @@ pub(super) fn measure(place: &Place, runs: u32) -> Result<Report> {
         let rows = |what: &str, time: fn(&End) -> f64, remark: fn(&[End]) -> String| {
             let row = |(contender, ends): (&Contender, &Vec<End>)| {
                 let samples: Vec<f64> = ends.iter().map(time).collect();
-                Row::new(&format!("{count} daemons, {what}"), &contender.name, "ms", &samples).remark(remark(ends))
+                Row::new(&format!("{count} daemons, {what}"), &contender.name, "ms", &samples)
+                    .remark(remark(ends))
             };
             present.iter().zip(&ends).map(row).collect()
         };
@@ -75,7 +77,8 @@ fn end(contender: &Contender, place: &Place, count: u32, pipe: &Path) -> Result<
         .map_err(|e| format!("{}: {e}", pipe.display()))?;
     let job = ["/bin/sh", "-c", "exec \"$1\" \"$2\" 3>\"$3\"", "sh"].map(Into::into);
     let job = job.into_iter().chain([place.program("daemons").into(), count.to_string().into(), pipe.into()]);
-    let mut launcher = contender.command::<std::ffi::OsString>(job).stdout(Stdio::piped()).spawn().map_err(failed)?;
+    let mut launcher =
+        contender.command::<std::ffi::OsString>(job).stdout(Stdio::piped()).spawn().map_err(failed)?;
     let mut line = String::new();
     if let Some(stdout) = launcher.stdout.take() {
         BufReader::new(stdout).read_line(&mut line).map_err(failed)?;

@@ -38,7 +38,10 @@ fn without_reason(text: &str, packages: &[Package], found: &mut Vec<Finding>) {
     for package in packages.iter().filter(|package| !package.manifest_path.starts_with("xtask")) {
         for dependency in package.dependencies.iter().filter(|dependency| dependency.path.is_none()) {
             if !words.contains(&dependency.name.as_str()) {
-                let text = format!("`{}` is not in {REASONS}: add a line, why it and what it costs", dependency.name);
+                let text = format!(
+                    "`{}` is not in {REASONS}: add a line, why it and what it costs",
+                    dependency.name
+                );
                 found.push(Finding::new(&package.manifest_path, 1, text));
             }
         }
@@ -60,12 +63,18 @@ mod tests {
 
     #[test]
     fn each_has_a_reason() {
-        let dependency =
-            |name: &str, path: Option<&str>| Dependency { name: name.to_owned(), path: path.map(PathBuf::from) };
+        let dependency = |name: &str, path: Option<&str>| Dependency {
+            name: name.to_owned(),
+            path: path.map(PathBuf::from),
+        };
         let package = Package {
             name: "a".to_owned(),
             manifest_path: PathBuf::from("crates/a/Cargo.toml"),
-            dependencies: vec![dependency("libc", None), dependency("serde", None), dependency("ours", Some("x"))],
+            dependencies: vec![
+                dependency("libc", None),
+                dependency("serde", None),
+                dependency("ours", Some("x")),
+            ],
         };
         let mut found = Vec::new();
         without_reason("- `libc`: the ABI\n- serde-other, serde_json", &[package], &mut found);

@@ -42,12 +42,15 @@ fn spec(root: &Path, text: &str, found: &mut Vec<Finding>) -> Result {
             };
             let path = path.trim_end_matches(['.', ':']);
             if !root.join(path).exists() {
-                let text = format!("`{path}` does not exist: name the test or benchmark that shows this promise");
+                let text =
+                    format!("`{path}` does not exist: name the test or benchmark that shows this promise");
                 found.push(Finding::new(SPEC, number, text));
             } else if let Some(name) = name
                 && !defines(&super::read(&root.join(path))?, name)
             {
-                let text = format!("`{path}` has no `fn {name}`: name the test or benchmark that shows this promise");
+                let text = format!(
+                    "`{path}` has no `fn {name}`: name the test or benchmark that shows this promise"
+                );
                 found.push(Finding::new(SPEC, number, text));
             }
         }
@@ -70,7 +73,11 @@ fn defines(text: &str, name: &str) -> bool {
 fn exit_codes(text: &str, found: &mut Vec<Finding>) {
     for (code, meaning) in exit::TABLE {
         if after(text, &code.to_string()).next().is_none() {
-            found.push(Finding::new(EXIT_CODES, 1, format!("exit code {code} is missing ({meaning}): add a row")));
+            found.push(Finding::new(
+                EXIT_CODES,
+                1,
+                format!("exit code {code} is missing ({meaning}): add a row"),
+            ));
         }
     }
 }
@@ -83,7 +90,8 @@ mod tests {
     fn promises_name_what_exists() {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(root.path().join("crates/a/tests")).unwrap();
-        std::fs::write(root.path().join("crates/a/tests/b.rs"), "//! x\nfn holds() {}\nfn holds_more() {}\n").unwrap();
+        std::fs::write(root.path().join("crates/a/tests/b.rs"), "//! x\nfn holds() {}\nfn holds_more() {}\n")
+            .unwrap();
         let text = "\
 crates/a/tests/not-in-a-table.rs
 | 1 | it holds | `crates/a/tests/b.rs::holds` |
@@ -103,7 +111,8 @@ crates/a/tests/not-in-a-table.rs
 
     #[test]
     fn the_page_has_every_code() {
-        let page: String = exit::TABLE.iter().map(|(code, meaning)| format!("| {code} | {meaning} |\n")).collect();
+        let page: String =
+            exit::TABLE.iter().map(|(code, meaning)| format!("| {code} | {meaning} |\n")).collect();
         let mut found = Vec::new();
         exit_codes(&page, &mut found);
         assert_eq!(found, []);

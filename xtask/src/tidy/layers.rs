@@ -74,7 +74,8 @@ fn metadata(manifest: &Path) -> Result<Vec<Package>> {
     if !output.status.success() {
         return Err(format!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr).trim()));
     }
-    let metadata: Metadata = serde_json::from_slice(&output.stdout).map_err(|e| format!("cargo metadata: {e}"))?;
+    let metadata: Metadata =
+        serde_json::from_slice(&output.stdout).map_err(|e| format!("cargo metadata: {e}"))?;
     Ok(metadata.packages)
 }
 
@@ -106,7 +107,8 @@ mod tests {
     use super::*;
 
     fn package(name: &str, uses: &[&str]) -> Package {
-        let dependency = |name: &&str| Dependency { name: (*name).to_owned(), path: Some(PathBuf::from("x")) };
+        let dependency =
+            |name: &&str| Dependency { name: (*name).to_owned(), path: Some(PathBuf::from("x")) };
         Package {
             name: name.to_owned(),
             manifest_path: PathBuf::from("Cargo.toml"),
@@ -119,7 +121,10 @@ mod tests {
         let mut found = Vec::new();
         check(&[package("terrarium-jail", &["terrarium-core", "terrarium-sys"])], &mut found);
         assert_eq!(found, []);
-        check(&[package("terrarium-jail", &["terrarium-observe"]), package("terrarium-new", &[])], &mut found);
+        check(
+            &[package("terrarium-jail", &["terrarium-observe"]), package("terrarium-new", &[])],
+            &mut found,
+        );
         assert_eq!(found.len(), 2);
         assert!(found[0].text.contains("`terrarium-jail` must not use `terrarium-observe`"));
         assert!(found[1].text.contains("`terrarium-new` has no row"));

@@ -93,7 +93,11 @@ fn findings(root: &Path) -> Result<Vec<Finding>> {
     documents::check(root, &mut found)?;
     dependencies::check(root, &packages, &mut found)?;
     for path in crate::generate::stale(root)? {
-        found.push(Finding::new(path, 1, "not what the generator makes: run `cargo xtask generate` and commit"));
+        found.push(Finding::new(
+            path,
+            1,
+            "not what the generator makes: run `cargo xtask generate` and commit",
+        ));
     }
     found.sort_by(|a, b| (a.warning, &a.file, a.line).cmp(&(b.warning, &b.file, b.line)));
     Ok(found)
@@ -127,8 +131,11 @@ fn walk(root: &Path, directory: &Path, files: &mut Vec<RustFile>) -> Result {
 
 fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
     let read = std::fs::read_dir(directory).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
-    let mut paths: Vec<PathBuf> =
-        read.map_err(|e| format!("{}: {e}", directory.display()))?.iter().map(std::fs::DirEntry::path).collect();
+    let mut paths: Vec<PathBuf> = read
+        .map_err(|e| format!("{}: {e}", directory.display()))?
+        .iter()
+        .map(std::fs::DirEntry::path)
+        .collect();
     paths.sort();
     Ok(paths)
 }

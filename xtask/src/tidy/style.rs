@@ -30,7 +30,9 @@ pub(super) fn check(file: &RustFile, found: &mut Vec<Finding>) {
         let mut add = |text: String| found.push(Finding::new(&file.path, number, text));
         if library {
             for word in TALKS.iter().filter(|word| line.has(word)) {
-                add(format!("`{word}` in a library: return a value or an error, and let crates/{FRONT} say it"));
+                add(format!(
+                    "`{word}` in a library: return a value or an error, and let crates/{FRONT} say it"
+                ));
             }
         }
         for word in UNFINISHED.iter().filter(|word| line.has(word)) {
@@ -48,8 +50,9 @@ pub(super) fn check(file: &RustFile, found: &mut Vec<Finding>) {
 fn length(file: &RustFile, found: &mut Vec<Finding>) {
     let count = file.lines.iter().filter(|line| line.counts()).count();
     if count > SOFT_LIMIT {
-        let text =
-            format!("{count} lines of code (look at it from {SOFT_LIMIT}, at most {HARD_LIMIT}): cut it by subject");
+        let text = format!(
+            "{count} lines of code (look at it from {SOFT_LIMIT}, at most {HARD_LIMIT}): cut it by subject"
+        );
         found.push(Finding { warning: count <= HARD_LIMIT, ..Finding::new(&file.path, 1, text) });
     }
 }
@@ -69,7 +72,10 @@ mod tests {
         let text = "fn f() { eprintln!(\"x\") }";
         let found = findings("crates/terrarium-jail/src/a.rs", text);
         assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].starts_with("crates/terrarium-jail/src/a.rs:2: `eprintln!` in a library"), "{found:?}");
+        assert!(
+            found[0].starts_with("crates/terrarium-jail/src/a.rs:2: `eprintln!` in a library"),
+            "{found:?}"
+        );
         assert!(findings("crates/terrarium/src/a.rs", text).is_empty());
         assert!(findings("crates/terrarium-jail/tests/a.rs", text).is_empty());
         assert!(findings("crates/terrarium-jail/src/a.rs", "f(\"println!\") // println!").is_empty());

@@ -19,8 +19,9 @@ pub(super) fn check(file: &RustFile, found: &mut Vec<Finding>) {
             );
             found.push(Finding::new(&file.path, number, text));
         } else if asks_for_reason(&line.code) && !has_reason(&file.lines, number - 1) {
-            let text =
-                format!("`unsafe` without a reason: write `// SAFETY: why it holds`, at most {REACH} lines above");
+            let text = format!(
+                "`unsafe` without a reason: write `// SAFETY: why it holds`, at most {REACH} lines above"
+            );
             found.push(Finding::new(&file.path, number, text));
         }
     }
@@ -38,7 +39,8 @@ fn asks_for_reason(code: &str) -> bool {
 fn has_reason(lines: &[Line], at: usize) -> bool {
     // The doc comment of an unsafe function names the duty of its caller, however long it is.
     let above = lines[..at].iter().rev();
-    let documented = above.take_while(|line| line.code.is_empty() || line.code.trim_start().starts_with("#["));
+    let documented =
+        above.take_while(|line| line.code.is_empty() || line.code.trim_start().starts_with("#["));
     lines[at.saturating_sub(REACH)..=at].iter().any(|line| line.comment.contains("SAFETY:"))
         || documented.into_iter().any(|line| line.comment.contains("# Safety"))
 }
@@ -55,8 +57,14 @@ mod tests {
 
     #[test]
     fn only_at_home() {
-        assert_eq!(findings("crates/terrarium-jail/src/a.rs", "fn f() { unsafe { g() } } // SAFETY: none"), 1);
-        assert_eq!(findings("crates/terrarium-jail/src/a.rs", "#![forbid(unsafe_code)] // unsafe\nf(\"unsafe\")"), 0);
+        assert_eq!(
+            findings("crates/terrarium-jail/src/a.rs", "fn f() { unsafe { g() } } // SAFETY: none"),
+            1
+        );
+        assert_eq!(
+            findings("crates/terrarium-jail/src/a.rs", "#![forbid(unsafe_code)] // unsafe\nf(\"unsafe\")"),
+            0
+        );
         assert_eq!(findings("crates/terrarium-sys/tests/a.rs", "// SAFETY: none\nunsafe { g() }"), 1);
     }
 
@@ -69,7 +77,10 @@ mod tests {
         assert_eq!(findings(home, "// SAFETY: far away.\n\n\n\n\n\n\nunsafe { g() }"), 1);
         assert_eq!(findings(home, "#[unsafe(no_mangle)]\nfn f() {}"), 1);
         assert_eq!(
-            findings(home, "/// # Safety\n/// a\n/// b\n/// c\n/// d\n/// e\n/// f\n/// g\npub unsafe fn f() {}"),
+            findings(
+                home,
+                "/// # Safety\n/// a\n/// b\n/// c\n/// d\n/// e\n/// f\n/// g\npub unsafe fn f() {}"
+            ),
             0
         );
         assert_eq!(findings(home, "type F = unsafe extern \"C\" fn(i32) -> i32;"), 0);

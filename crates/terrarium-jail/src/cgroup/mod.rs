@@ -83,8 +83,10 @@ pub struct Counted {
     pub memory_peak: Option<Bytes>,
     /// Most processes and threads at once.
     pub tasks_peak: Option<u64>,
-    /// Processes that the out-of-memory killer ended.
+    /// Processes that the out-of-memory killer ended, whichever limit was met.
     pub oom_kills: u64,
+    /// It was the limit of this very cgroup, as far as the kernel tells (v2).
+    pub oom_here: bool,
 }
 
 /// A hierarchy that is mounted here, and where this process is in it.
@@ -114,7 +116,11 @@ pub fn hierarchies(mounts: &[Mount], memberships: &[Membership]) -> Vec<Hierarch
             continue;
         }
         let own = if below.as_os_str().is_empty() { mount.point.clone() } else { mount.point.join(below) };
-        found.push(Hierarchy { controllers: membership.controllers.clone(), mount: mount.point.clone(), own });
+        found.push(Hierarchy {
+            controllers: membership.controllers.clone(),
+            mount: mount.point.clone(),
+            own,
+        });
     }
     found
 }

@@ -9,7 +9,10 @@ use terrarium_core::report::Enforcer;
 use terrarium_core::{Bytes, JobId};
 use terrarium_sys::fds::event_fd;
 
-use super::{BOX, Counted, Held, Hierarchy, Wanted, explain, job_directory, open_for_write, read_key, read_number, sweep};
+use super::{
+    BOX, Counted, Held, Hierarchy, Wanted, explain, job_directory, open_for_write, read_key, read_number,
+    sweep,
+};
 use crate::host::Host;
 
 /// A run's cgroup in one hierarchy.
@@ -60,6 +63,7 @@ impl V1 {
             memory_peak: read_number(&self.path.join("memory.max_usage_in_bytes")).map(Bytes),
             tasks_peak: read_number(&self.path.join("pids.peak")),
             oom_kills: read_tree_key(&self.path, "memory.oom_control", "oom_kill"),
+            oom_here: false,
         }
     }
 

@@ -18,7 +18,10 @@ use nix::unistd::{AccessFlags, access};
 use terrarium_core::report::Enforcer;
 use terrarium_core::{Bytes, CpuSet, JobId};
 
-use super::{BOX, Counted, Held, Hierarchy, Wanted, explain, job_directory, open_for_write, read_key, read_number, sweep};
+use super::{
+    BOX, Counted, Held, Hierarchy, Wanted, explain, job_directory, open_for_write, read_key, read_number,
+    sweep,
+};
 use crate::host::Host;
 
 /// Where the processes of a cgroup go that becomes a parent.
@@ -45,7 +48,8 @@ struct Place {
 }
 
 fn writable(directory: &Path) -> bool {
-    access(directory, AccessFlags::W_OK).is_ok() && access(&directory.join("cgroup.procs"), AccessFlags::W_OK).is_ok()
+    access(directory, AccessFlags::W_OK).is_ok()
+        && access(&directory.join("cgroup.procs"), AccessFlags::W_OK).is_ok()
 }
 
 fn words(path: &Path) -> Vec<String> {
@@ -98,6 +102,9 @@ impl V2 {
             memory_peak: read_number(&self.path.join("memory.peak")).map(Bytes),
             tasks_peak: read_number(&self.path.join("pids.peak")),
             oom_kills: read_key(&self.path.join("memory.events"), "oom_kill").unwrap_or(0),
+            // Kills are counted in every cgroup above the victim, so those of a run in this run
+            // as well; the event itself, where the limit was met.
+            oom_here: read_key(&self.path.join("memory.events.local"), "oom").unwrap_or(0) > 0,
         }
     }
 

@@ -146,7 +146,14 @@ fn print(report: &Report) {
         out::print(text);
     };
     for p in &report.processes {
-        line(format!("process {} ({}) of run {}, user {}: {}", p.pid, printable(&p.name), p.job, p.uid, done(p.ended, "ended")));
+        line(format!(
+            "process {} ({}) of run {}, user {}: {}",
+            p.pid,
+            printable(&p.name),
+            p.job,
+            p.uid,
+            done(p.ended, "ended")
+        ));
     }
     for g in &report.cgroups {
         line(format!("cgroup {} with {} processes: {}", g.path, g.processes, done(g.removed, "removed")));

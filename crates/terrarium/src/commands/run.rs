@@ -6,9 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use terrarium_core::report::{
-    End, LeftBehind, Measured, RunReport, SCHEMA, SharedObject, Usage,
-};
+use terrarium_core::report::{End, LeftBehind, Measured, RunReport, SCHEMA, SharedObject, Usage};
 use terrarium_core::{Bytes, CpuSet, Finding, GpuRequest, exit, gpus, threads};
 use terrarium_jail::cgroup::Groups;
 use terrarium_jail::host::Host;
@@ -38,12 +36,8 @@ pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
         Shm::Host => Some(shared::snapshot(&host, uid)),
         Shm::Private(_) => None,
     };
-    let mut watch = Watch {
-        sampler: Sampler::default(),
-        cpus: cpus.len().max(1),
-        quiet: args.quiet,
-        memory_peak: None,
-    };
+    let mut watch =
+        Watch { sampler: Sampler::default(), cpus: cpus.len().max(1), quiet: args.quiet, memory_peak: None };
     let running = start(&host, &spec)?;
     if !args.quiet {
         for finding in &running.plan().findings {
@@ -57,7 +51,11 @@ pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
     let threads_set = !matches!(args.threads, threads::ThreadRequest::Auto);
     report.findings.extend(advice::oversubscription(&watch.sampler, watch.cpus, threads_set));
     if wants_gpu_check(&args) {
-        report.findings.extend(nvml::check_released(&host, &report.job, matches!(args.gpus, Some(GpuRequest::Indices(_)))));
+        report.findings.extend(nvml::check_released(
+            &host,
+            &report.job,
+            matches!(args.gpus, Some(GpuRequest::Indices(_))),
+        ));
     }
     if !args.quiet {
         for finding in report.findings.iter().filter(|f| !said.contains(&f.code)) {
@@ -117,7 +115,11 @@ fn target(path: &Path) -> Result<PathBuf, CliError> {
         if let Ok(found) = fs::canonicalize(base) {
             let rest = absolute.strip_prefix(base).unwrap_or(Path::new(""));
             return if dots && !rest.as_os_str().is_empty() {
-                Err(CliError::Path { flag: "--bind", path: path.to_owned(), why: "a new path cannot hold `..`".to_owned() })
+                Err(CliError::Path {
+                    flag: "--bind",
+                    path: path.to_owned(),
+                    why: "a new path cannot hold `..`".to_owned(),
+                })
             } else if rest.as_os_str().is_empty() {
                 Ok(found)
             } else {
@@ -183,13 +185,16 @@ fn check_conflicts(args: &RunArgs, directory: Option<&Path>, view: &View) -> Res
     }
     let Some(directory) = directory else { return Ok(()) };
     let shown = |path: &Path| view.binds.iter().any(|b| path.starts_with(&b.target));
-    if view.private_tmp && ["/tmp", "/var/tmp"].iter().any(|t| directory.starts_with(t)) && !shown(directory) {
+    if view.private_tmp && ["/tmp", "/var/tmp"].iter().any(|t| directory.starts_with(t)) && !shown(directory)
+    {
         return Err(CliError::Conflict(format!(
             "--private-tmp hides the working directory {0}; start elsewhere, or add --bind {0}",
             directory.display()
         )));
     }
-    if let Some(hidden) = view.hidden.iter().find(|h| directory.starts_with(h) && h.parent().is_some() && !shown(directory)) {
+    if let Some(hidden) =
+        view.hidden.iter().find(|h| directory.starts_with(h) && h.parent().is_some() && !shown(directory))
+    {
         return Err(CliError::Conflict(format!(
             "--hide {} hides the working directory {}; start elsewhere, or hide less",
             hidden.display(),
@@ -263,7 +268,8 @@ fn wants_gpu_check(args: &RunArgs) -> bool {
     match &args.gpus {
         Some(GpuRequest::None) => false,
         Some(GpuRequest::Indices(_)) => true,
-        None => std::env::var("CUDA_VISIBLE_DEVICES").is_ok_and(|v| !v.is_empty() && v != "-1" && v != "NoDevFiles"),
+        None => std::env::var("CUDA_VISIBLE_DEVICES")
+            .is_ok_and(|v| !v.is_empty() && v != "-1" && v != "NoDevFiles"),
     }
 }
 
@@ -378,9 +384,8 @@ fn report_of(
 
 /// Refuses a report that could not be written, before the job has run for a day.
 fn check_report(path: &Path) -> Result<(), CliError> {
-    let refuse = |why: &str| {
-        Err(CliError::Path { flag: "--report", path: path.to_owned(), why: why.to_owned() })
-    };
+    let refuse =
+        |why: &str| Err(CliError::Path { flag: "--report", path: path.to_owned(), why: why.to_owned() });
     if path.is_dir() {
         return refuse("is a directory; name a file");
     }
@@ -431,7 +436,8 @@ fn write_report(path: &Path, report: &RunReport) -> std::io::Result<()> {
         return fs::OpenOptions::new().write(true).open(path)?.write_all(&text);
     }
     let (temporary, mut file) = create_temporary(path)?;
-    let written = file.write_all(&text).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&temporary, path));
+    let written =
+        file.write_all(&text).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
         let _ = fs::remove_file(temporary);
     }

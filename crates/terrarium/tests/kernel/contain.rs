@@ -13,7 +13,9 @@ fn many() -> &'static str {
 fn daemons_are_gone_when_main_has_ended() {
     for tier in tiers() {
         let done = job(tier, [""; 0], [&program("daemons"), many()]).run();
-        done.code_is(0).out_has(&format!("daemons {}", many())).err_has(&format!("{} processes, ended: daemons", many()));
+        done.code_is(0)
+            .out_has(&format!("daemons {}", many()))
+            .err_has(&format!("{} processes, ended: daemons", many()));
     }
 }
 
@@ -21,14 +23,20 @@ fn daemons_are_gone_when_main_has_ended() {
 fn ten_thousand_daemons() {
     let n = if is_small() { "1500" } else { "10000" };
     for tier in tiers() {
-        job(tier, [""; 0], [&program("daemons"), n]).run().code_is(0).err_has(&format!("{n} processes, ended"));
+        job(tier, [""; 0], [&program("daemons"), n])
+            .run()
+            .code_is(0)
+            .err_has(&format!("{n} processes, ended"));
     }
 }
 
 #[test]
 fn daemons_that_closed_every_file() {
     for tier in tiers() {
-        job(tier, [""; 0], [&program("daemons"), "50", "--close-fds"]).run().code_is(0).err_has("50 processes, ended");
+        job(tier, [""; 0], [&program("daemons"), "50", "--close-fds"])
+            .run()
+            .code_is(0)
+            .err_has("50 processes, ended");
     }
 }
 
@@ -74,7 +82,8 @@ fn ended_by_sighup() {
 #[test]
 fn ended_by_the_time_limit() {
     for tier in tiers() {
-        let done = job(tier, ["--time", "300ms", "--grace", "200ms"], [&program("daemons"), "50", "--stay"]).run();
+        let done =
+            job(tier, ["--time", "300ms", "--grace", "200ms"], [&program("daemons"), "50", "--stay"]).run();
         done.code_is(124).err_has("was ended by its time limit");
     }
 }
@@ -85,7 +94,8 @@ fn the_time_limit_asks_before_it_kills() {
         let script = "trap 'echo asked; exit 0' TERM; sleep 60 & wait";
         sh(tier, &["--time", "300ms", "--grace", "30s"], script).run().code_is(124).out_has("asked");
         // A child that handles SIGTERM may finish, although the main process is gone at once.
-        let script = "sh -c 'trap \"sleep 0.5; echo saved; exit\" TERM; while :; do sleep 0.05; done' & exec sleep 60";
+        let script =
+            "sh -c 'trap \"sleep 0.5; echo saved; exit\" TERM; while :; do sleep 0.05; done' & exec sleep 60";
         sh(tier, &["--time", "300ms", "--grace", "30s"], script).run().code_is(124).out_has("saved");
     }
 }
@@ -107,7 +117,8 @@ fn the_papers_listing_1() {
 #[test]
 fn fork_bomb() {
     for tier in tiers() {
-        let done = job(tier, ["--pids", "200", "--time", "500ms", "--grace", "0"], [program("forkbomb")]).run();
+        let done =
+            job(tier, ["--pids", "200", "--time", "500ms", "--grace", "0"], [program("forkbomb")]).run();
         done.code_is(124);
     }
 }
@@ -127,7 +138,10 @@ fn lineages_that_fork_while_they_are_killed() {
 #[test]
 fn stopped_processes() {
     for tier in tiers() {
-        job(tier, [""; 0], [&program("stopped"), "20"]).run().code_is(0).err_has("20 processes, ended: stopped");
+        job(tier, [""; 0], [&program("stopped"), "20"])
+            .run()
+            .code_is(0)
+            .err_has("20 processes, ended: stopped");
     }
 }
 
@@ -151,7 +165,11 @@ fn init_cannot_be_traced_or_killed() {
         for line in done.out.lines() {
             // A signal to a PID 1 is accepted and has no effect.
             let harmless = line.contains("kill");
-            assert!(harmless || line.contains("EPERM") || line.contains("EACCES") || line.contains("ENOENT"), "{}", done.out);
+            assert!(
+                harmless || line.contains("EPERM") || line.contains("EACCES") || line.contains("ENOENT"),
+                "{}",
+                done.out
+            );
         }
     }
 }
@@ -205,7 +223,8 @@ fn a_process_in_uninterruptible_sleep_is_named() {
         crate::support::skip("no loop device, or no ext4, to freeze a file system with");
         return;
     };
-    let script = format!("dd if=/dev/zero of={}/file bs=1M count=1 2>/dev/null & sleep 1", frozen.mount.display());
+    let script =
+        format!("dd if=/dev/zero of={}/file bs=1M count=1 2>/dev/null & sleep 1", frozen.mount.display());
     let started = sh(Tier::Root, &["--kill-wait", "2s"], &script).start();
     let mut child = started.child;
     let status = child.wait().unwrap();

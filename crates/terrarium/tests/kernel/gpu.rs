@@ -9,9 +9,13 @@ use crate::support::{program, requires, sh, terrarium, tiers};
 #[test]
 fn none_is_told_to_every_runtime() {
     for tier in tiers() {
-        sh(tier, &["--gpus", "none", "-q"], "echo $CUDA_VISIBLE_DEVICES/$HIP_VISIBLE_DEVICES/$ROCR_VISIBLE_DEVICES")
-            .run()
-            .out_has("-1/-1/-1");
+        sh(
+            tier,
+            &["--gpus", "none", "-q"],
+            "echo $CUDA_VISIBLE_DEVICES/$HIP_VISIBLE_DEVICES/$ROCR_VISIBLE_DEVICES",
+        )
+        .run()
+        .out_has("-1/-1/-1");
     }
 }
 
@@ -19,7 +23,10 @@ fn none_is_told_to_every_runtime() {
 fn an_allocation_is_narrowed() {
     for tier in tiers() {
         let show = "echo $CUDA_VISIBLE_DEVICES/$CUDA_DEVICE_ORDER";
-        sh(tier, &["--gpus", "1", "-q"], show).env("CUDA_VISIBLE_DEVICES", "2,5").run().out_has("5/PCI_BUS_ID");
+        sh(tier, &["--gpus", "1", "-q"], show)
+            .env("CUDA_VISIBLE_DEVICES", "2,5")
+            .run()
+            .out_has("5/PCI_BUS_ID");
         sh(tier, &["--gpus", "2", "-q"], show)
             .env("CUDA_VISIBLE_DEVICES", "2,5")
             .run()
@@ -94,7 +101,11 @@ fn a_driver_that_hangs_is_given_up() {
 #[test]
 fn a_missing_driver_is_said_only_if_gpus_were_asked_for() {
     let tier = tiers()[0];
-    sh(tier, &["--gpus", "0"], "true").env("CUDA_VISIBLE_DEVICES", "0").run().code_is(0).err_has("whether GPU memory was released is not known");
+    sh(tier, &["--gpus", "0"], "true")
+        .env("CUDA_VISIBLE_DEVICES", "0")
+        .run()
+        .code_is(0)
+        .err_has("whether GPU memory was released is not known");
     let done = sh(tier, &[], "true").env("CUDA_VISIBLE_DEVICES", "0").run();
     assert!(!done.err.contains("GPU"), "{}", done.err);
 }

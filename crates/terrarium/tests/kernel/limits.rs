@@ -9,11 +9,19 @@ fn every_way_to_allocate_ends_at_the_limit() {
     requires!(!tiers_with_memory().is_empty(), "no memory cgroup without root");
     for tier in tiers_with_memory() {
         for kind in KINDS {
-            let done = job(tier, ["--mem", "64M", "--shm", "1G", "--require-mem"], [&program("alloc"), kind, "300M"]).run();
+            let done = job(
+                tier,
+                ["--mem", "64M", "--shm", "1G", "--require-mem"],
+                [&program("alloc"), kind, "300M"],
+            )
+            .run();
             assert!(!done.out.contains("had 300M"), "{tier:?} {kind}: {}", done.out);
             done.code_is(123).err_has("ran out of memory").err_has("--mem 128M");
         }
-        job(tier, ["--mem", "200M", "--require-mem"], [&program("alloc"), "malloc", "50M"]).run().code_is(0).out_has("had 50M");
+        job(tier, ["--mem", "200M", "--require-mem"], [&program("alloc"), "malloc", "50M"])
+            .run()
+            .code_is(0)
+            .out_has("had 50M");
     }
 }
 
@@ -40,7 +48,10 @@ fn without_a_cgroup_malloc_is_refused_and_the_rest_is_said() {
     mem("shared").code_is(0).err_has("It does not stop shared mappings");
     // The private /dev/shm is capped by --mem all the same.
     mem("shm").code_is(3).out_has("refused");
-    job(Tier::User, ["--mem", "64M", "--require-mem"], ["true"]).run().code_is(122).err_has("--require-mem cannot be met");
+    job(Tier::User, ["--mem", "64M", "--require-mem"], ["true"])
+        .run()
+        .code_is(122)
+        .err_has("--require-mem cannot be met");
 }
 
 #[test]
@@ -94,7 +105,10 @@ fn cpus_can_be_narrowed_and_not_widened() {
             assert!(!line.ends_with("-> 0-1") && !line.ends_with("-> 0"), "{tier:?}: {}", done.out);
         }
         job(tier, ["--cpus", "0-1"], [&program("affinity"), "narrow", "0"]).run().code_is(0).out_has("0");
-        sh(tier, &["--cpus", "0-1"], "taskset -c 1 env -u OMP_NUM_THREADS nproc").run().code_is(0).out_has("1");
+        sh(tier, &["--cpus", "0-1"], "taskset -c 1 env -u OMP_NUM_THREADS nproc")
+            .run()
+            .code_is(0)
+            .out_has("1");
         sh(tier, &["--cpus", "1"], "env -u OMP_NUM_THREADS nproc").run().code_is(0).out_has("1");
     }
 }
@@ -147,7 +161,9 @@ fn the_summary_counts_the_dead_and_the_daemonised() {
                 time.sleep(1)\n";
     for tier in tiers() {
         let path = crate::report::place("cpu").join(format!("{tier:?}.json"));
-        job(tier, ["-q", "--report", path.to_str().unwrap()], ["/usr/bin/python3", "-c", burn]).run().code_is(0);
+        job(tier, ["-q", "--report", path.to_str().unwrap()], ["/usr/bin/python3", "-c", burn])
+            .run()
+            .code_is(0);
         let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         let seconds = report["usage"]["cpu_seconds"]["value"].as_f64().unwrap();
         // Each burns at least 0.05 s; interpreter start-up and forks come on top.
@@ -158,14 +174,11 @@ fn the_summary_counts_the_dead_and_the_daemonised() {
 #[test]
 fn nothing_of_cgroups_is_left() {
     for tier in tiers() {
-        sh(tier, &["--mem", "100M", "--pids", "50", "--cpus", "1"], "true").run().code_is(0);
+        let started = sh(tier, &["--mem", "100M", "--pids", "50", "--cpus", "1"], "true").start();
+        let name = format!("terrarium-{}-", started.pid());
+        started.finish().code_is(0);
+        let left: Vec<_> =
+            cgroups_of_ours().into_iter().filter(|p| p.display().to_string().contains(&name)).collect();
+        assert!(left.is_empty(), "{left:?}");
     }
-    // Other tests run at the same time; those whose supervisor lives are theirs.
-    crate::support::wait_until("only the living to have cgroups", || {
-        cgroups_of_ours().iter().all(|path| {
-            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            let pid = name.split('-').nth(1).unwrap_or("").to_owned();
-            name == "terrarium-aside" || std::path::Path::new(&format!("/proc/{pid}")).exists()
-        })
-    });
 }

@@ -19,7 +19,10 @@ fn statuses_and_signals_pass_through_both() {
 fn nothing_survives_the_inner_or_the_outer_end() {
     for tier in tiers() {
         let daemons = format!("{} 50", program("daemons"));
-        sh(tier, &[], &format!("{}; exit 5", inner("", &daemons))).run().code_is(5).err_has("50 processes, ended");
+        sh(tier, &[], &format!("{}; exit 5", inner("", &daemons)))
+            .run()
+            .code_is(5)
+            .err_has("50 processes, ended");
         let stay = format!("{} 50 --stay", program("daemons"));
         let started = sh(tier, &["-q"], &inner("-q", &stay)).start();
         started.wait_for_processes(50);
@@ -47,7 +50,9 @@ fn cpus_are_narrowed_further_and_not_widened() {
     requires!(cpus >= 2, "one CPU only");
     for tier in tiers() {
         sh(tier, &["-q", "--cpus", "0-1"], &inner("-q --cpus 1,", "taskset -pc 0")).run();
-        sh(tier, &["-q", "--cpus", "0-1"], &inner("-q --cpus 1,", &format!("{} show", program("affinity")))).run().out_has("1");
+        sh(tier, &["-q", "--cpus", "0-1"], &inner("-q --cpus 1,", &format!("{} show", program("affinity"))))
+            .run()
+            .out_has("1");
         let done = sh(tier, &["-q", "--cpus", "0,"], &inner("--cpus 1,", "true")).run();
         done.code_is(125).err_has("may not be used here");
         let widen = format!("{} widen", program("affinity"));
@@ -71,7 +76,10 @@ fn inside_bubblewrap() {
 }
 
 pub(crate) fn has(program: &str) -> bool {
-    std::process::Command::new("sh").args(["-c", &format!("command -v {program}")]).output().is_ok_and(|o| o.status.success())
+    std::process::Command::new("sh")
+        .args(["-c", &format!("command -v {program}")])
+        .output()
+        .is_ok_and(|o| o.status.success())
 }
 
 #[test]

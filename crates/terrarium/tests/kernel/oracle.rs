@@ -20,7 +20,9 @@ fn daemons_are_gone_soon_after_main_has_ended() {
     let pid = started.pid();
     let job_mark = started.job_mark();
     started.finish().code_is(0);
-    wait_until(&format!("the daemons of bubblewrap ({pid})"), || crate::support::marked(&job_mark).is_empty());
+    wait_until(&format!("the daemons of bubblewrap ({pid})"), || {
+        crate::support::marked(&job_mark).is_empty()
+    });
 }
 
 #[test]

@@ -55,7 +55,11 @@ fn conflicts() {
 #[test]
 fn commands() {
     for tier in tiers() {
-        job(tier, [""; 0], ["no-such-command"]).run().code_is(127).err_has("cannot run no-such-command").err_has("in PATH");
+        job(tier, [""; 0], ["no-such-command"])
+            .run()
+            .code_is(127)
+            .err_has("cannot run no-such-command")
+            .err_has("in PATH");
         job(tier, [""; 0], ["/etc/passwd"]).run().code_is(126).err_has("execute permission");
         job(tier, [""; 0], ["/usr"]).run().code_is(126);
         let script = directory().join(format!("bad-interpreter-{tier:?}"));
@@ -73,7 +77,10 @@ fn commands() {
 #[test]
 fn a_tier_that_cannot_be_had() {
     if tiers().contains(&Tier::User) {
-        job(Tier::User, ["--require", "root"], ["true"]).run().code_is(122).err_has("--require root cannot be met");
+        job(Tier::User, ["--require", "root"], ["true"])
+            .run()
+            .code_is(122)
+            .err_has("--require root cannot be met");
         job(Tier::User, ["--require", "userns"], ["true"]).run().code_is(0);
     }
     if tiers().contains(&Tier::Root) {
@@ -102,7 +109,13 @@ fn without_user_namespaces_an_ordinary_user_is_refused() {
             crate::support::terrarium().display()
         );
         let output = std::process::Command::new("unshare")
-            .args(["--user", "--map-root-user", "sh", "-c", &format!("capsh --drop=cap_sys_admin -- -c true 2>/dev/null; {script}")])
+            .args([
+                "--user",
+                "--map-root-user",
+                "sh",
+                "-c",
+                &format!("capsh --drop=cap_sys_admin -- -c true 2>/dev/null; {script}"),
+            ])
             .output()
             .unwrap();
         // Root of that namespace has CAP_SYS_ADMIN there, so it gets the root tier: no refusal to be seen.

@@ -3,8 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use serde_json::Value;
 use crate::support::{Tier, directory, job, program, requires, sh, tiers};
+use serde_json::Value;
 
 pub(crate) fn place(name: &str) -> std::path::PathBuf {
     let path = directory().join(name);
@@ -17,7 +17,18 @@ pub(crate) fn place(name: &str) -> std::path::PathBuf {
 fn a_report_says_what_happened() {
     for tier in tiers() {
         let path = place("reports").join(format!("{tier:?}.json"));
-        let flags = ["--report", path.to_str().unwrap(), "--mem", "500M", "--pids", "100", "--cpus", "1", "--time", "1h"];
+        let flags = [
+            "--report",
+            path.to_str().unwrap(),
+            "--mem",
+            "500M",
+            "--pids",
+            "100",
+            "--cpus",
+            "1",
+            "--time",
+            "1h",
+        ];
         job(tier, flags, [&program("daemons"), "7"]).run().code_is(0);
         let report: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         assert_eq!(report["schema"], "terrarium.run/1");
@@ -31,7 +42,8 @@ fn a_report_says_what_happened() {
         let enforcer = report["limits"]["memory"]["enforced_by"].as_str().unwrap();
         assert_eq!(enforcer.starts_with("cgroup"), tier != Tier::User, "{enforcer}");
         assert!(report["wall_seconds"].as_f64().unwrap() > 0.0);
-        let names: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().flatten().map(|e| e.file_name()).collect();
+        let names: Vec<_> =
+            fs::read_dir(path.parent().unwrap()).unwrap().flatten().map(|e| e.file_name()).collect();
         assert!(names.iter().all(|n| !n.to_str().unwrap().starts_with('.')), "{names:?}");
     }
 }
@@ -77,7 +89,10 @@ fn a_full_disk_costs_the_report_and_not_the_status() {
 fn the_summary_is_for_people() {
     for tier in tiers() {
         let done = sh(tier, &[], "sleep 0.3; exit 4").run();
-        done.code_is(4).err_has("terrarium: ended with status 4 after").err_has("left     nothing").err_has("held by  tier");
+        done.code_is(4)
+            .err_has("terrarium: ended with status 4 after")
+            .err_has("left     nothing")
+            .err_has("held by  tier");
         let done = sh(tier, &["--quiet"], "exit 4").run();
         assert_eq!(done.err, "");
     }
@@ -89,7 +104,11 @@ fn a_dry_run_starts_nothing() {
         let proof = place("dry").join(format!("{tier:?}"));
         let touch = format!("touch {}", proof.display());
         let done = sh(tier, &["--dry-run", "--mem", "1G", "--cpus", "1"], &touch).run();
-        done.code_is(0).out_has("tier: ").out_has("mount proc on /proc").out_has("OMP_NUM_THREADS=1").out_has("command: sh -c");
+        done.code_is(0)
+            .out_has("tier: ")
+            .out_has("mount proc on /proc")
+            .out_has("OMP_NUM_THREADS=1")
+            .out_has("command: sh -c");
         assert!(!proof.exists());
     }
 }

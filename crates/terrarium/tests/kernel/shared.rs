@@ -28,9 +28,12 @@ impl Drop for Background {
 #[test]
 fn private_by_default_and_capped() {
     for tier in tiers() {
-        sh(tier, &["-q"], "echo x > /dev/shm/terrarium-private; ls /dev/shm").run().out_has("terrarium-private");
+        sh(tier, &["-q"], "echo x > /dev/shm/terrarium-private; ls /dev/shm")
+            .run()
+            .out_has("terrarium-private");
         assert!(!fs::exists("/dev/shm/terrarium-private").unwrap());
-        let done = sh(tier, &["-q", "--shm", "1M"], "dd if=/dev/zero of=/dev/shm/big bs=64k count=100 2>&1").run();
+        let done =
+            sh(tier, &["-q", "--shm", "1M"], "dd if=/dev/zero of=/dev/shm/big bs=64k count=100 2>&1").run();
         done.out_has("No space left");
         let done = sh(tier, &["-q"], "ipcmk -M 4096 >/dev/null && ipcs -m | grep -c 4096").run();
         done.out_has("1");
@@ -43,7 +46,10 @@ fn private_by_default_and_capped() {
 fn what_is_left_in_a_shared_one_is_listed_and_kept() {
     for tier in tiers() {
         let name = format!("/dev/shm/terrarium-kept-{tier:?}");
-        sh(tier, &["--shm", "host"], &format!("echo x > {name}")).run().err_has(&name).err_has("kept; --clean-shm deletes it");
+        sh(tier, &["--shm", "host"], &format!("echo x > {name}"))
+            .run()
+            .err_has(&name)
+            .err_has("kept; --clean-shm deletes it");
         assert!(fs::exists(&name).unwrap());
         fs::remove_file(&name).unwrap();
     }
@@ -56,7 +62,10 @@ fn on_request_it_is_deleted_but_nothing_that_is_held_outside() {
         let held = format!("/dev/shm/terrarium-held-{tier:?}");
         let go = directory().join(format!("go-{tier:?}"));
         // A process of the same user, outside, takes hold of one of the files while the job runs.
-        let script = format!("echo x > {name}; echo x > {held}; ipcmk -M 4096; while [ ! -e {} ]; do sleep 0.02; done", go.display());
+        let script = format!(
+            "echo x > {name}; echo x > {held}; ipcmk -M 4096; while [ ! -e {} ]; do sleep 0.02; done",
+            go.display()
+        );
         let started = sh(tier, &["--shm", "host", "--clean-shm"], &script).start();
         wait_until("the file", || fs::exists(&held).unwrap());
         let mut command = Command::new("tail");
@@ -64,7 +73,13 @@ fn on_request_it_is_deleted_but_nothing_that_is_held_outside() {
             // An ordinary user sees only what its own processes hold.
             let (uid, gid) = user();
             command = Command::new("setpriv");
-            command.args([&format!("--reuid={uid}"), &format!("--regid={gid}"), "--clear-groups", "--", "tail"]);
+            command.args([
+                &format!("--reuid={uid}"),
+                &format!("--regid={gid}"),
+                "--clear-groups",
+                "--",
+                "tail",
+            ]);
         }
         let holder = Background::spawn(command.args(["-f", &held]));
         let fds = format!("/proc/{}/fd", holder.0.id());
@@ -75,7 +90,9 @@ fn on_request_it_is_deleted_but_nothing_that_is_held_outside() {
         fs::write(&go, "").unwrap();
         let done = started.finish();
         drop(holder);
-        done.err_has(&format!("{name} (4.0 KiB), deleted")).err_has("sysv shm").err_has("in use by a process outside");
+        done.err_has(&format!("{name} (4.0 KiB), deleted"))
+            .err_has("sysv shm")
+            .err_has("in use by a process outside");
         assert!(!fs::exists(&name).unwrap() && fs::exists(&held).unwrap());
         fs::remove_file(&held).unwrap();
     }
@@ -108,7 +125,10 @@ fn reap_ends_what_is_marked_and_lists_the_rest() {
     };
     let (code, out) = reap(&["--dry-run", "--job", &dead]);
     assert_eq!(code, Some(0));
-    assert!(out.contains(&format!("process {} (sleep)", marked.0.id())) && out.contains("would be ended"), "{out}");
+    assert!(
+        out.contains(&format!("process {} (sleep)", marked.0.id())) && out.contains("would be ended"),
+        "{out}"
+    );
     assert!(marked.is_alive(), "a dry run ends nothing");
     let (_, out) = reap(&["--job", &dead, "--user", "4242"]);
     assert!(out.contains("nothing was left"), "another user's: {out}");
@@ -129,7 +149,12 @@ fn reap_removes_cgroups_of_a_killed_run() {
     let started = job(Tier::Root, ["--mem", "100M"], ["sleep", "1000"]).start();
     started.wait_for_processes(1);
     let pid = started.pid();
-    let ours = || crate::support::cgroups_of_ours().into_iter().filter(|p| p.display().to_string().contains(&format!("terrarium-{pid}-"))).count();
+    let ours = || {
+        crate::support::cgroups_of_ours()
+            .into_iter()
+            .filter(|p| p.display().to_string().contains(&format!("terrarium-{pid}-")))
+            .count()
+    };
     assert!(ours() > 0);
     started.signal("KILL");
     wait_until("the end of the job", || started.marked().is_empty());
@@ -149,7 +174,10 @@ fn reap_lists_unused_shared_memory_and_deletes_it_on_request() {
     std::os::unix::fs::chown(name, Some(uid), Some(gid)).unwrap();
     let reap = |flags: &[&str]| {
         let output = Command::new(terrarium()).arg("reap").args(flags).output().unwrap();
-        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr),
+        )
     };
     let user = uid.to_string();
     let (_, out) = reap(&["--user", &user]);

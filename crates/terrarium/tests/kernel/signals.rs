@@ -12,7 +12,7 @@ fn counted(tier: Tier, send: impl Fn(&crate::support::Started)) -> String {
     assert_eq!(lines.next().unwrap().unwrap(), "ready");
     send(&started);
     // A signal that came twice comes before this one, which ends the program.
-    std::thread::sleep(Duration::from_millis(150));
+    std::thread::sleep(Duration::from_millis(if crate::support::is_small() { 2000 } else { 150 }));
     started.signal("TERM");
     let all: Vec<String> = lines.map_while(Result::ok).collect();
     started.finish().code_is(3);
@@ -24,7 +24,10 @@ fn each_signal_to_terrarium_reaches_the_job_once() {
     for tier in tiers() {
         for name in ["INT", "HUP", "USR1", "USR2", "WINCH", "QUIT"] {
             let got = counted(tier, |s| s.signal(name));
-            assert!(got.contains(&format!("{name} 1")) && !got.contains(&format!("{name} 2")), "{tier:?} {name}: {got}");
+            assert!(
+                got.contains(&format!("{name} 1")) && !got.contains(&format!("{name} 2")),
+                "{tier:?} {name}: {got}"
+            );
         }
     }
 }
@@ -46,11 +49,12 @@ fn each_signal_to_the_group_reaches_the_job_once() {
 fn one_signal_after_another_is_counted_right() {
     for tier in tiers() {
         let got = counted(tier, |s| {
+            let pause = Duration::from_millis(if crate::support::is_small() { 300 } else { 20 });
             for _ in 0..10 {
                 s.signal("USR1");
-                std::thread::sleep(Duration::from_millis(20));
+                std::thread::sleep(pause);
                 s.signal_group("USR1");
-                std::thread::sleep(Duration::from_millis(20));
+                std::thread::sleep(pause);
             }
         });
         assert!(got.contains("USR1 20") && !got.contains("USR1 21"), "{tier:?}: {got}");
@@ -62,7 +66,9 @@ fn stops_and_continues_with_the_job() {
     for tier in tiers() {
         let got = counted(tier, |s| {
             s.signal("TSTP");
-            let state = || crate::support::marked(&format!("none-{}", s.pid())).len().to_string() + &state_of(s.pid());
+            let state = || {
+                crate::support::marked(&format!("none-{}", s.pid())).len().to_string() + &state_of(s.pid())
+            };
             crate::support::wait_until("terrarium to stop", || state().ends_with('T'));
             s.signal("CONT");
             crate::support::wait_until("terrarium to go on", || !state().ends_with('T'));
@@ -95,7 +101,8 @@ fn a_python_handler_runs() {
 #[test]
 fn after_the_grace_a_job_that_ignores_sigterm_is_killed() {
     for tier in tiers() {
-        let mut started = sh(tier, &["--grace", "300ms"], "trap '' TERM; echo ready; while :; do sleep 0.05; done").start();
+        let mut started =
+            sh(tier, &["--grace", "300ms"], "trap '' TERM; echo ready; while :; do sleep 0.05; done").start();
         let mut lines = BufReader::new(started.child.stdout.take().unwrap()).lines();
         lines.next().unwrap().unwrap();
         started.signal("TERM");
@@ -107,7 +114,10 @@ fn after_the_grace_a_job_that_ignores_sigterm_is_killed() {
 fn a_job_may_signal_its_own_group() {
     for tier in tiers() {
         // With us in the group: the job's own business, and no reason to end it.
-        sh(tier, &["--grace", "200ms"], "trap '' TERM; kill 0; sleep 0.6; echo alive; exit 4").run().code_is(4).out_has("alive");
+        sh(tier, &["--grace", "200ms"], "trap '' TERM; kill 0; sleep 0.6; echo alive; exit 4")
+            .run()
+            .code_is(4)
+            .out_has("alive");
     }
 }
 

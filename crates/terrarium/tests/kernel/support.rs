@@ -21,7 +21,8 @@ macro_rules! requires {
 pub(crate) use requires;
 
 pub(crate) fn skip(reason: &str) {
-    assert!(std::env::var_os("TERRARIUM_REQUIRE_ALL").is_none(), "everything is required, but: {reason}");
+    let required = std::env::var("TERRARIUM_REQUIRE_ALL").is_ok_and(|v| !v.is_empty());
+    assert!(!required, "everything is required, but: {reason}");
     eprintln!("skipped: {reason}");
 }
 
@@ -65,13 +66,20 @@ pub(crate) fn terrarium() -> &'static Path {
             .unwrap_or_else(|| workspace().join("target/release/terrarium"));
         let built = if built.exists() { built } else { env!("CARGO_BIN_EXE_terrarium").into() };
         let own = directory().join("terrarium");
-        fs::copy(&built, &own).unwrap_or_else(|e| panic!("copying {}: {e}", built.display()));
+        copy(&built, &own);
         let helper = built.with_file_name("terrarium-nvml");
         if helper.exists() {
-            fs::copy(helper, own.with_file_name("terrarium-nvml")).unwrap();
+            copy(&helper, &own.with_file_name("terrarium-nvml"));
         }
         own
     })
+}
+
+/// Copies by another process: a child that another thread forks meanwhile must not hold the
+/// program open for writing, or it could not be executed ("text file busy").
+fn copy(from: &Path, to: &Path) {
+    let status = Command::new("cp").args([from, to]).status().unwrap();
+    assert!(status.success(), "copying {}", from.display());
 }
 
 /// One directory for this test run that every user can read; gone with /tmp.
@@ -100,7 +108,7 @@ pub(crate) fn program(name: &str) -> String {
         let own = directory().join("programs");
         fs::create_dir(&own).unwrap();
         for entry in fs::read_dir(&into).unwrap().flatten().filter(|e| e.path().is_file()) {
-            fs::copy(entry.path(), own.join(entry.file_name())).unwrap();
+            copy(&entry.path(), &own.join(entry.file_name()));
         }
         own
     });
@@ -186,11 +194,21 @@ impl Drop for Delegation {
     fn drop(&mut self) {
         for directory in &self.directories {
             let deadline = Instant::now() + Duration::from_secs(5);
-            while fs::remove_dir(directory).is_err() && directory.exists() && Instant::now() < deadline {
+            while !remove(directory) && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_millis(10));
             }
         }
     }
+}
+
+/// Removes a cgroup with what runs that were killed left in it; whether it is gone.
+fn remove(directory: &Path) -> bool {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|t| t.is_dir()) {
+            remove(&entry.path());
+        }
+    }
+    fs::remove_dir(directory).is_ok() || !directory.exists()
 }
 
 pub(crate) fn is_v2() -> bool {
@@ -204,9 +222,9 @@ pub(crate) fn v1_cgroups() -> Vec<(String, PathBuf)> {
         .filter_map(|l| {
             let mut parts = l.splitn(3, ':').skip(1);
             let (controller, path) = (parts.next()?, parts.next()?);
-            ["memory", "pids", "cpuset"].contains(&controller).then(|| {
-                (controller.to_owned(), PathBuf::from(format!("/sys/fs/cgroup/{controller}{path}")))
-            })
+            ["memory", "pids", "cpuset"]
+                .contains(&controller)
+                .then(|| (controller.to_owned(), PathBuf::from(format!("/sys/fs/cgroup/{controller}{path}"))))
         })
         .collect()
 }
@@ -347,7 +365,9 @@ pub(crate) struct Done {
 }
 
 /// How long anything may take before the test counts as hung.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) fn patience() -> Duration {
+    Duration::from_secs(if is_small() { 240 } else { 60 })
+}
 
 impl Started {
     pub(crate) fn pid(&self) -> i32 {
@@ -356,7 +376,8 @@ impl Started {
 
     /// Sends a signal to the launcher alone.
     pub(crate) fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status().unwrap();
+        let status =
+            Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status().unwrap();
         assert!(status.success());
     }
 
@@ -405,17 +426,17 @@ fn wait_with_patience(child: Child) -> Output {
     let pid = child.id();
     let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::spawn(move || sender.send(child.wait_with_output()));
-    match receiver.recv_timeout(PATIENCE) {
+    match receiver.recv_timeout(patience()) {
         Ok(output) => output.unwrap(),
         Err(_) => {
             let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
-            panic!("process {pid} did not end within {PATIENCE:?}");
+            panic!("process {pid} did not end within {:?}", patience());
         }
     }
 }
 
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     while !condition() {
         assert!(Instant::now() < deadline, "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(5));

@@ -8,7 +8,8 @@ fn a_shell_with_job_control() {
     let copy = crate::support::directory().join("terminal.py");
     std::fs::copy(&script, &copy).unwrap();
     for tier in tiers() {
-        let (tool, sigcount, tiocsti) = (terrarium().to_str().unwrap(), program("sigcount"), program("tiocsti"));
+        let (tool, sigcount, tiocsti) =
+            (terrarium().to_str().unwrap(), program("sigcount"), program("tiocsti"));
         let words = ["/usr/bin/python3", copy.to_str().unwrap(), tool, &sigcount, &tiocsti];
         // `env`: the script itself runs plainly, and starts terrarium in its shell.
         let done = job(tier, [""; 0], words).launcher(&["env"]).run();

@@ -40,10 +40,13 @@ fn the_user_is_the_same() {
 fn hidden_paths_are_empty() {
     let place = playground("hidden");
     for tier in tiers() {
-        let done = sh(tier, &["--hide", &place, "-q"], &format!("cat {place}/file; ls {place}; touch {place}/new")).run();
+        let done =
+            sh(tier, &["--hide", &place, "-q"], &format!("cat {place}/file; ls {place}; touch {place}/new"))
+                .run();
         assert!(!done.out.contains("content"), "{}", done.out);
         let file = format!("{place}/file");
-        let done = sh(tier, &["--hide", &file, "-q"], &format!("cat {file}; echo x > {file}; ls {place}")).run();
+        let done =
+            sh(tier, &["--hide", &file, "-q"], &format!("cat {file}; echo x > {file}; ls {place}")).run();
         assert!(!done.out.contains("content"), "{}", done.out);
         done.out_has("file");
     }
@@ -55,7 +58,9 @@ fn hidden_paths_are_empty() {
 fn hidden_stays_hidden_from_a_namespace_inside() {
     let place = playground("hidden-deep");
     for tier in tiers().into_iter().filter(|t| *t != Tier::Root) {
-        let script = format!("unshare -Urm sh -c 'umount {place}; cat {place}/file; mount --bind / /mnt && cat /mnt{place}/file'; true");
+        let script = format!(
+            "unshare -Urm sh -c 'umount {place}; cat {place}/file; mount --bind / /mnt && cat /mnt{place}/file'; true"
+        );
         let done = sh(tier, &["--hide", &place, "-q"], &script).run();
         assert!(!done.out.contains("content"), "{}", done.out);
     }
@@ -65,7 +70,12 @@ fn hidden_stays_hidden_from_a_namespace_inside() {
 fn read_only_paths() {
     let place = playground("ro");
     for tier in tiers() {
-        let done = sh(tier, &["--ro", &place, "-q"], &format!("cat {place}/file; echo x > {place}/file; touch {place}/n")).run();
+        let done = sh(
+            tier,
+            &["--ro", &place, "-q"],
+            &format!("cat {place}/file; echo x > {place}/file; touch {place}/n"),
+        )
+        .run();
         done.out_has("content").err_has("Read-only file system");
         // Everything but what is shown on purpose.
         let bind = format!("{place}:{place}");
@@ -82,13 +92,21 @@ fn binds_show_one_path_at_another() {
     for tier in tiers() {
         sh(tier, &["--bind", &format!("{from}:{to}"), "-q"], &format!("cat {to}/file")).run().out_has("from");
         // Into a private /tmp, where the target is made; and out of what --private-tmp covers.
-        sh(tier, &["--private-tmp", "--bind", &format!("{from}:/tmp/a/b"), "-q"], "cat /tmp/a/b/file; ls /tmp")
+        sh(
+            tier,
+            &["--private-tmp", "--bind", &format!("{from}:/tmp/a/b"), "-q"],
+            "cat /tmp/a/b/file; ls /tmp",
+        )
+        .run()
+        .out_has("from");
+        sh(tier, &["--bind", &format!("{from}:{to}"), "--ro", &to, "-q"], &format!("touch {to}/x"))
             .run()
-            .out_has("from");
-        sh(tier, &["--bind", &format!("{from}:{to}"), "--ro", &to, "-q"], &format!("touch {to}/x")).run().code_is(1);
+            .code_is(1);
         // Hidden, but for one thing.
         let inside = format!("{from}/file:{to}/file");
-        sh(tier, &["--hide", &from, "--bind", &inside, "-q"], &format!("cat {to}/file; ls {from}")).run().out_has("from");
+        sh(tier, &["--hide", &from, "--bind", &inside, "-q"], &format!("cat {to}/file; ls {from}"))
+            .run()
+            .out_has("from");
     }
     assert_eq!(fs::read_to_string(format!("{to}/file")).unwrap(), "content\n");
 }
@@ -96,7 +114,9 @@ fn binds_show_one_path_at_another() {
 #[test]
 fn a_private_tmp_is_empty_and_gone() {
     for tier in tiers() {
-        let done = sh(tier, &["--private-tmp", "-q"], "ls -A /tmp /var/tmp; touch /tmp/terrarium-leak; ls /tmp").run();
+        let done =
+            sh(tier, &["--private-tmp", "-q"], "ls -A /tmp /var/tmp; touch /tmp/terrarium-leak; ls /tmp")
+                .run();
         assert_eq!(done.out, "/tmp:\n\n/var/tmp:\nterrarium-leak\n");
     }
     assert!(!fs::exists("/tmp/terrarium-leak").unwrap());
@@ -130,7 +150,9 @@ fn setuid_programs_work_for_root_and_not_for_users() {
         done.out_has(if tier == Tier::Root { "0" } else { "1" });
     }
     if tiers().contains(&Tier::Root) {
-        sh(Tier::Root, &["-q", "--no-new-privileges"], "grep NoNewPrivs /proc/self/status").run().out_has("1");
+        sh(Tier::Root, &["-q", "--no-new-privileges"], "grep NoNewPrivs /proc/self/status")
+            .run()
+            .out_has("1");
     }
 }
 
@@ -153,6 +175,9 @@ fn sockets_of_service_managers_are_covered() {
         assert!(!done.out.contains("socket"), "{}", done.out);
         done.out_has("content");
         let bus = format!("{runtime}/bus");
-        sh(tier, &["-q", "--bind", &bus], &format!("cat {bus}")).env("XDG_RUNTIME_DIR", &runtime).run().out_has("socket");
+        sh(tier, &["-q", "--bind", &bus], &format!("cat {bus}"))
+            .env("XDG_RUNTIME_DIR", &runtime)
+            .run()
+            .out_has("socket");
     }
 }

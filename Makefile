@@ -1,0 +1,57 @@
+# terrarium: `make demo` and `make test` do everything on a fresh Debian 12 with Rust and root.
+
+.PHONY: help build demo test bench install check clean
+HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+PREFIX ?= /usr/local
+
+help:
+	@echo 'make demo     install what is missing, build, and run a job that leaves daemons behind'
+	@echo 'make test     install what is missing and run all tests (cgroup v2 in a virtual machine)'
+	@echo 'make build    the release build at target/release/terrarium'
+	@echo 'make bench    measure against bubblewrap, unshare and plain fork and exec'
+	@echo 'make install  copy to PREFIX ($(PREFIX))'
+
+# Each line of output is a step, so that a long build shows that it is alive.
+build:
+	@scripts/setup build
+	@echo 'make: building terrarium (release, about a minute the first time)'
+	@cargo --config .cargo/static.toml build --release --locked --target $(HOST) --package terrarium
+	@cargo build --release --locked --package terrarium-nvml
+	@mkdir -p target/release
+	@install -m 755 target/$(HOST)/release/terrarium target/release/terrarium
+
+demo:
+	@scripts/setup demo
+	@$(MAKE) --no-print-directory build
+	@demo/demo
+
+test:
+	@scripts/setup test
+	@$(MAKE) --no-print-directory build
+	@tests/programs/build target/test-programs
+	@echo 'make: unit tests, command line, and the kernel of this machine'
+	@cargo test --locked --workspace --quiet -- --test-threads=2
+	@echo 'make: the same kernel tests on cgroup v2, in a virtual machine'
+	@scripts/test-v2
+
+# What CI runs beside the tests.
+check:
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
+	cargo xtask tidy
+
+bench: build
+	@scripts/setup test
+	@cargo xtask bench
+
+install: build
+	install -D -m 755 target/release/terrarium $(DESTDIR)$(PREFIX)/bin/terrarium
+	install -D -m 755 target/release/terrarium-nvml $(DESTDIR)$(PREFIX)/libexec/terrarium/terrarium-nvml
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 share/man/man1/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -D -m 644 share/completions/terrarium.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/terrarium
+	install -D -m 644 share/completions/terrarium.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_terrarium
+	install -D -m 644 share/completions/terrarium.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/terrarium.fish
+
+clean:
+	cargo clean
