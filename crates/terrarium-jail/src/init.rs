@@ -24,6 +24,9 @@ use crate::affinity;
 use crate::view::note;
 use crate::wire::{FromInit, MAX, Reached, ToInit, what};
 
+/// What init is called in ps: also the sign by which a run in a run knows that it is one.
+pub(crate) const NAME: &str = "terrarium-init";
+
 /// How many children are reaped before signals and messages have their turn.
 const REAP_AT_ONCE: usize = 256;
 
@@ -183,11 +186,10 @@ impl State<'_> {
             if third.contains(PollFlags::POLLIN) {
                 if let (Some(fd), Some(cpus)) = (&listener, cpus) {
                     affinity::answer_one(fd.as_fd(), cpus);
-                } else if let Some(channel) = &listener_channel
+                } else if let Some(channel) = listener_channel.take()
                     && let Ok(Incoming::Message(_, Some(fd))) = channel.receive(&mut [0; 4])
                 {
                     listener = Some(fd);
-                    listener_channel = None;
                 }
             } else if third.intersects(PollFlags::POLLHUP | PollFlags::POLLERR) {
                 // No thread is left that has the filter, or the main process never installed one.
@@ -197,7 +199,7 @@ impl State<'_> {
             self.read_signals();
             self.read_channel();
             self.reap();
-            if waiting && self.main.is_some() && !handles_term() {
+            if waiting && self.main.is_some() && !(handles_term() || !self.own_proc) {
                 self.kill();
             }
         }
@@ -319,7 +321,7 @@ impl State<'_> {
         let _ = kill_all();
         loop {
             // A dead process keeps its name until it is waited for.
-            let name = if self.names.len() < NAMES { self.wait_for_name() } else { None };
+            let name = if self.own_proc && self.names.len() < NAMES { self.wait_for_name() } else { None };
             match wait_for(-1, true) {
                 Ok(Some(child)) if child.status.is_end() => {
                     self.count(&child);

@@ -61,10 +61,11 @@ impl Plan {
         if tier == Tier::Userns {
             init_steps.extend(identity_steps());
         }
-        init_steps.extend(view::steps(&spec.view, &groups.covers(), mounts, &RealFiles)?);
+        init_steps.extend(view::steps(&spec.view, &groups.covers(mounts), mounts, &RealFiles)?);
         if limits.pids.as_ref().and_then(|l| l.enforced_by) == Some(Enforcer::RlimitNproc) {
             init_steps.push(Planned::noting(Step::ProbeNproc, note::NPROC));
         }
+        init_steps.push(Step::Name { name: c(Path::new(crate::init::NAME)) }.into());
         init_steps.push(Step::Undumpable.into());
         Ok(Plan {
             job,

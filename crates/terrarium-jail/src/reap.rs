@@ -13,7 +13,7 @@ use terrarium_core::JobId;
 use terrarium_core::report::Survivor;
 use terrarium_sys::process::PidFd;
 
-use crate::cgroup::{job_of, remove_tree};
+use crate::cgroup::{job_of, pids_below, remove_tree};
 use crate::host::Host;
 use crate::survivors;
 
@@ -35,6 +35,9 @@ pub struct Process {
     pub uid: u32,
     /// Its run.
     pub job: JobId,
+    /// It is below the run's own init. Else it only inherited the mark in its environment, as a batch
+    /// job does that was submitted from the run: that is no reason to end it.
+    pub in_jail: bool,
 }
 
 /// A cgroup of a run whose supervisor is gone.
@@ -100,7 +103,31 @@ fn marked(host: &Host, pid: u32) -> Option<Process> {
         .find_map(|v| std::str::from_utf8(v.strip_prefix(b"TERRARIUM_JOB=")?).ok()?.parse().ok())?;
     let stat = host.stat(pid)?;
     let uid = fs::metadata(host.path(format!("/proc/{pid}"))).ok()?.uid();
-    Some(Process { process: Survivor { pid, name: stat.name, state: stat.state }, uid, job })
+    Some(Process {
+        process: Survivor { pid, name: stat.name, state: stat.state },
+        uid,
+        job,
+        in_jail: is_below_init(host, pid),
+    })
+}
+
+/// Whether an ancestor of the process is PID 1 of a run: an init of ours.
+fn is_below_init(host: &Host, pid: u32) -> bool {
+    let mut pid = pid;
+    for _ in 0..1000 {
+        let Some(stat) = host.stat(pid) else { return false };
+        let status = host.read(format!("/proc/{pid}/status")).unwrap_or_default();
+        let pids = status.lines().find_map(|l| l.strip_prefix("NSpid:")).unwrap_or("");
+        let pids: Vec<&str> = pids.split_ascii_whitespace().collect();
+        if stat.name == crate::init::NAME && pids.len() > 1 && pids.last() == Some(&"1") {
+            return true;
+        }
+        if stat.parent <= 1 {
+            return false;
+        }
+        pid = stat.parent;
+    }
+    false
 }
 
 fn groups(host: &Host) -> Vec<Group> {
@@ -128,17 +155,6 @@ fn walk(directory: &Path, depth: usize, found: &mut Vec<Group>) {
     }
 }
 
-fn pids_below(directory: &Path) -> Vec<u32> {
-    let own = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
-    let mut pids: Vec<u32> = own.split_whitespace().filter_map(|p| p.parse().ok()).collect();
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|t| t.is_dir()) {
-            pids.extend(pids_below(&entry.path()));
-        }
-    }
-    pids
-}
-
 /// What came of ending them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ended {
@@ -159,7 +175,8 @@ pub fn end(host: &Host, selection: &Selection, patience: Duration) -> Ended {
     loop {
         // Looked for anew each time: what was killed may have forked before.
         let found = find(host, selection);
-        let mut targets: Vec<Survivor> = found.processes.iter().map(|p| p.process.clone()).collect();
+        let mut targets: Vec<Survivor> =
+            found.processes.iter().filter(|p| p.in_jail).map(|p| p.process.clone()).collect();
         for pid in found.groups.iter().flat_map(|g| &g.pids) {
             if let Some(stat) = host.stat(*pid) {
                 targets.push(Survivor { pid: *pid, name: stat.name, state: stat.state });

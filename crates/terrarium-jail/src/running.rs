@@ -3,7 +3,7 @@
 use std::ffi::{CString, OsString};
 use std::fs;
 use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -61,10 +61,12 @@ pub struct Running {
     kill_wait: Duration,
     time_limit: Option<Duration>,
     init: i32,
+    init_stopped: bool,
     channel: Channel,
     signals: SignalFd,
     groups: Groups,
     command: String,
+    keep: Vec<RawFd>,
     /// The job's PATH.
     path: OsString,
     started: Instant,
@@ -179,7 +181,9 @@ fn make_groups(host: &Host, mounts: &[Mount], spec: &JailSpec, tier: Tier, job: 
     if mounts.is_empty() {
         return Groups::none();
     }
-    let context = Context { root: tier == Tier::Root, nested: spec.nested };
+    // The variable alone could be inherited by something outside; PID 1 cannot.
+    let nested = spec.nested && host.stat(1).is_some_and(|s| s.name == crate::init::NAME);
+    let context = Context { root: tier == Tier::Root, nested };
     Groups::make(host, mounts, job, &wanted(spec), context)
 }
 
@@ -266,6 +270,7 @@ pub fn start(host: &Host, spec: &JailSpec) -> Result<Running, JailError> {
                     kill_wait: spec.kill_wait,
                     time_limit: spec.limits.time,
                     init,
+                    init_stopped: false,
                     channel: ours,
                     signals,
                     groups,
@@ -274,6 +279,7 @@ pub fn start(host: &Host, spec: &JailSpec) -> Result<Running, JailError> {
                         .first()
                         .map(|c| c.to_string_lossy().into_owned())
                         .unwrap_or_default(),
+                    keep: spec.keep.clone(),
                     path: spec
                         .env
                         .iter()
@@ -378,6 +384,7 @@ impl Running {
         let_go_of_standard_files(false);
         let mut keep = vec![self.channel.as_fd().as_raw_fd(), self.signals.as_fd().as_raw_fd()];
         keep.extend(self.groups.descriptors());
+        keep.extend(&self.keep);
         keep.extend(self.terminal.iter().map(AsRawFd::as_raw_fd));
         close_from(3, &keep);
     }
@@ -406,13 +413,16 @@ impl Running {
             if ready.channel {
                 channel_open = self.read_channel(seen, &mut events);
             }
-            if let Ok(Some(ended)) = wait_for(self.init, false)
-                && ended.status.is_end()
-            {
-                // What init said last may have come between the two looks.
-                self.read_channel(seen, &mut events);
-                seen.init_ended = true;
-                events.push(Event::InitDied);
+            match wait_for(self.init, false).ok().flatten().map(|w| w.status) {
+                Some(WaitStatus::Stopped(_)) => self.init_stopped = true,
+                Some(WaitStatus::Continued) => self.init_stopped = false,
+                Some(_) => {
+                    // What init said last may have come between the two looks.
+                    self.read_channel(seen, &mut events);
+                    seen.init_ended = true;
+                    events.push(Event::InitDied);
+                }
+                None => {}
             }
             if now >= next_sample && !seen.init_ended {
                 if seen.asked_for_proc {
@@ -440,7 +450,8 @@ impl Running {
 
     /// Init is stopped, or traced and stopped.
     fn is_init_held(&self) -> bool {
-        self.host.stat(self.init as u32).is_some_and(|s| matches!(s.state, 't' | 'T'))
+        // With hidepid, /proc does not show it to an ordinary user; but our child's stops are told to us.
+        self.init_stopped || self.host.stat(self.init as u32).is_some_and(|s| matches!(s.state, 't' | 'T'))
     }
 
     fn sample(&self, seen: &mut Seen, events: &mut Vec<Event>, observer: &mut dyn Observer) {
@@ -464,7 +475,10 @@ impl Running {
     fn act(&mut self, action: Action, seen: &mut Seen, observer: &mut dyn Observer) {
         match action {
             Action::Tell(message) => {
-                let _ = self.channel.send(&message.encode(), None);
+                // Never waits: an init that is held reads nothing, and must not hold us too.
+                if self.channel.try_send(&message.encode()).is_err() && message == ToInit::Kill {
+                    let _ = signal_one(self.init, 9);
+                }
             }
             Action::StopSelf(signal) => stop_self(signal),
             Action::Say(notice) => observer.notice(&notice),

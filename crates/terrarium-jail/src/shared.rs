@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use terrarium_core::Bytes;
 use terrarium_core::report::SharedObject;
+use terrarium_sys::fds::is_unused;
 use terrarium_sys::ipc::{self, Kind};
 
 use crate::host::Host;
@@ -65,7 +66,7 @@ impl Object {
             Id::File(path, inode) => {
                 let path = host.path(path);
                 let same = fs::symlink_metadata(&path).is_ok_and(|m| m.ino() == *inode && m.is_file());
-                same && fs::remove_file(path).is_ok()
+                same && is_unused(&path) && fs::remove_file(path).is_ok()
             }
             Id::SysV(kind, id) => {
                 let kind = match kind {
@@ -89,6 +90,9 @@ pub fn list(host: &Host, uid: Option<u32>) -> Vec<Object> {
         for object in &mut objects {
             if let Id::File(_, inode) = &object.id {
                 object.held = held.contains(inode);
+                if let Id::File(path, _) = &object.id {
+                    object.held |= !is_unused(&host.path(path));
+                }
             }
         }
     }

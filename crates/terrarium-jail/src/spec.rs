@@ -1,6 +1,7 @@
 //! What a caller asks for.
 
 use std::ffi::OsString;
+use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub struct JailSpec {
     pub kill_wait: Duration,
     /// Whether this is a run in a run.
     pub nested: bool,
+    /// Descriptors of the caller that stay open in the supervisor (never in the job).
+    pub keep: Vec<RawFd>,
     /// Whether the session has a controlling terminal.
     pub has_terminal: bool,
 }

@@ -99,6 +99,8 @@ pub(crate) struct Supervision {
     config: Config,
     phase: Phase,
     stop_expected: bool,
+    /// SIGTERM came at that time, and init has not said yet whether the job has it.
+    term_unanswered: Option<Time>,
     seen_dead_at: Option<Time>,
     pub(crate) cause: Option<Cause>,
     pub(crate) main: Option<WaitStatus>,
@@ -110,6 +112,7 @@ impl Supervision {
             config,
             phase: Phase::Running,
             stop_expected: false,
+            term_unanswered: None,
             seen_dead_at: None,
             cause: None,
             main: None,
@@ -118,8 +121,9 @@ impl Supervision {
 
     /// When [`Event::Tick`] is due at the latest.
     pub(crate) fn deadline(&self) -> Option<Time> {
+        let unanswered = self.term_unanswered.map(|at| at + LOOK_AFTER);
         match self.phase {
-            Phase::Running => self.config.time_limit,
+            Phase::Running => [self.config.time_limit, unanswered].into_iter().flatten().min(),
             Phase::Ending(until) => until,
             Phase::Killing { since, looked: false } => Some(since + LOOK_AFTER),
             Phase::Killing { since, looked: true } => Some(since + self.config.kill_wait),
@@ -129,7 +133,12 @@ impl Supervision {
 
     pub(crate) fn handle(&mut self, now: Time, event: Event) -> Vec<Action> {
         match event {
-            Event::Signal(signal) => vec![Action::Tell(ToInit::Forward(signal))],
+            Event::Signal(signal) => {
+                if signal == TERM {
+                    self.term_unanswered.get_or_insert(now);
+                }
+                vec![Action::Tell(ToInit::Forward(signal))]
+            }
             Event::Init(message) => self.init_said(now, message),
             Event::InitDied => {
                 self.phase = Phase::Over;
@@ -148,12 +157,9 @@ impl Supervision {
 
     fn init_said(&mut self, now: Time, message: FromInit) -> Vec<Action> {
         match message {
-            FromInit::Forwarded { signal: TERM, reached } if reached != Reached::FromInside => {
-                if self.phase != Phase::Running {
-                    return vec![];
-                }
-                self.phase = Phase::Ending(self.config.grace.map(|g| now + g));
-                vec![Action::Tell(ToInit::Ending), Action::Say(Notice::Terminating(self.config.grace))]
+            FromInit::Forwarded { signal: TERM, reached } => {
+                self.term_unanswered = None;
+                if reached == Reached::FromInside { vec![] } else { self.begin_ending(now) }
             }
             FromInit::Forwarded { signal: TSTP, .. } => {
                 self.stop_expected = true;
@@ -175,6 +181,14 @@ impl Supervision {
             }
             _ => vec![],
         }
+    }
+
+    fn begin_ending(&mut self, now: Time) -> Vec<Action> {
+        if self.phase != Phase::Running {
+            return vec![];
+        }
+        self.phase = Phase::Ending(self.config.grace.map(|g| now + g));
+        vec![Action::Tell(ToInit::Ending), Action::Say(Notice::Terminating(self.config.grace))]
     }
 
     fn main_seen_dead(&mut self, now: Time) -> Vec<Action> {
@@ -203,6 +217,11 @@ impl Supervision {
             return vec![];
         }
         match self.phase {
+            // Something holds init: the grace runs all the same.
+            Phase::Running if self.config.time_limit.is_none_or(|limit| now < limit) => {
+                self.term_unanswered = None;
+                self.begin_ending(now)
+            }
             Phase::Running => {
                 self.cause = Some(Cause::TimeLimit);
                 let notice = Notice::TimeLimit(self.config.time_limit.unwrap_or_default(), self.config.grace);
@@ -304,6 +323,22 @@ mod tests {
         let script = vec![(1, forwarded(TERM, Reached::FromInside)), (30, Event::Tick)];
         let (s, actions) = play(Config { time_limit: None, ..config() }, script);
         assert_eq!((s.cause, actions.len()), (None, 0));
+    }
+
+    #[test]
+    fn an_init_that_does_not_answer_does_not_stop_the_clock() {
+        let script = vec![(1, Event::Signal(TERM)), (2, Event::Tick), (12, Event::Tick), (13, Event::Tick)];
+        let (_, actions) = play(Config { time_limit: None, ..config() }, script);
+        assert_eq!(
+            actions[1..],
+            [
+                Action::Tell(ToInit::Ending),
+                Action::Say(Notice::Terminating(Some(S(10)))),
+                Action::Say(Notice::GraceOver),
+                Action::Tell(ToInit::Kill),
+                Action::LookAtSurvivors,
+            ]
+        );
     }
 
     #[test]

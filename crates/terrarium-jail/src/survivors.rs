@@ -6,7 +6,7 @@ use std::path::Path;
 
 use terrarium_core::report::Survivor;
 
-use crate::cgroup::hierarchies;
+use crate::cgroup::{hierarchies, pids_below};
 use crate::host::{Host, parse_memberships};
 
 /// All processes below `init` (a PID of this namespace), itself not included.
@@ -73,9 +73,9 @@ pub(crate) fn thaw(host: &Host, survivors: &[Survivor]) {
 fn thaw_one(group: &Path, mount: &Path, ours: &HashSet<u32>) {
     let mut group = group;
     while group != mount {
-        let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
-        let only_ours = text.split_whitespace().all(|p| p.parse().is_ok_and(|p| ours.contains(&p)));
-        if !only_ours {
+        // All that would be thawed with it must be ours.
+        let pids = pids_below(group);
+        if pids.is_empty() || !pids.iter().all(|p| ours.contains(p)) {
             return;
         }
         let _ = fs::write(group.join("freezer.state"), "THAWED");
@@ -123,7 +123,12 @@ mod tests {
         fs::write(group.join("cgroup.procs"), "5\n6\n").unwrap();
         thaw_one(&group, dir.path(), &HashSet::from([5]));
         assert_eq!(state(), "FROZEN");
+        let beside = dir.path().join("g/other");
+        fs::create_dir(&beside).unwrap();
+        fs::write(beside.join("cgroup.procs"), "7\n").unwrap();
         thaw_one(&group, dir.path(), &HashSet::from([5, 6]));
+        assert_eq!(state(), "FROZEN");
+        thaw_one(&group, dir.path(), &HashSet::from([5, 6, 7]));
         assert_eq!(state(), "THAWED");
     }
 }

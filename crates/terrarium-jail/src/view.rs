@@ -54,8 +54,19 @@ pub enum ViewError {
     /// Hiding everything.
     #[error("/ cannot be hidden; name the directories that are to be hidden")]
     HideRoot,
+    /// Something that the job has of its own.
+    #[error("{flag} {path}: the job gets its own /proc and /dev/shm, and needs /dev", path = path.display())]
+    OwnAnyway {
+        /// A flag.
+        flag: &'static str,
+        /// The path.
+        path: PathBuf,
+    },
+    /// A bind over everything.
+    #[error("--bind cannot show anything at /; name the directories that are to be shown")]
+    OverRoot,
     /// Too many binds.
-    #[error("{count} --bind are too many; {SLOTS} are possible")]
+    #[error("{count} --bind are too many; {most} are possible", most = SLOTS - RESERVED)]
     TooManyBinds {
         /// How many.
         count: usize,
@@ -99,6 +110,9 @@ fn text(s: &str) -> CString {
     CString::new(s).expect("no NUL byte in a literal or a number")
 }
 
+/// Slots kept for cgroups: v2, and the v1 hierarchies that can hold a limit or count.
+const RESERVED: usize = 8;
+
 const TMP: [&str; 2] = ["/tmp", "/var/tmp"];
 
 /// Refuses wishes that exclude each other.
@@ -114,8 +128,20 @@ pub fn check(view: &View, look: &dyn Look) -> Result<(), ViewError> {
             return Err(ViewError::Conflict { path: path.clone(), first: "--hide", second: "--bind" });
         }
     }
-    if view.binds.len() > SLOTS {
+    if view.binds.len() > SLOTS - RESERVED {
         return Err(ViewError::TooManyBinds { count: view.binds.len() });
+    }
+    for (flag, path) in
+        view.hidden.iter().map(|p| ("--hide", p)).chain(view.read_only.iter().map(|p| ("--ro", p)))
+    {
+        if ["/proc", "/dev/shm"].iter().any(|own| path.starts_with(own))
+            || (flag == "--hide" && path == Path::new("/dev"))
+        {
+            return Err(ViewError::OwnAnyway { flag, path: path.clone() });
+        }
+    }
+    if view.binds.iter().any(|b| b.target == Path::new("/")) {
+        return Err(ViewError::OverRoot);
     }
     for Bind { source, target } in &view.binds {
         let inside_private = private_roots(view).iter().any(|p| target.starts_with(p) && target != p);
@@ -139,7 +165,13 @@ fn private_roots(view: &View) -> Vec<PathBuf> {
     if let Shm::Private(_) = view.shm {
         roots.push("/dev/shm".into());
     }
+    roots.extend(opened(view).cloned());
     roots
+}
+
+/// Hidden directories in which something is shown all the same.
+fn opened(view: &View) -> impl Iterator<Item = &PathBuf> {
+    view.hidden.iter().filter(|hidden| view.binds.iter().any(|b| b.target.starts_with(hidden)))
 }
 
 /// Whether [`steps`] needs to know the host's mounts for this view: reading them takes as long as
@@ -169,9 +201,13 @@ pub fn steps(
     for (slot, bind) in view.binds.iter().enumerate() {
         steps.push(Step::Hold { path: c(&bind.source)?, slot }.into());
     }
-    for cover in covers {
-        let step = Step::Bind { source: c(&cover.with)?, target: c(&cover.mount)?, recursive: false };
-        steps.push(Planned::noting(step, note::CGROUP));
+    for (i, cover) in covers.iter().enumerate() {
+        // Held first: the first cover may hide the path that the second would need.
+        let slot = view.binds.len() + i;
+        steps.push(Step::Hold { path: c(&cover.with)?, slot }.into());
+        for mount in &cover.mounts {
+            steps.push(Planned::noting(Step::BindHeld { slot, target: c(mount)? }, note::CGROUP));
+        }
     }
     for device in &view.denied_devices {
         // A device node on a nodev mount cannot be opened, by root neither.
@@ -202,6 +238,9 @@ pub fn steps(
             remount_bound(&bind.target, bind, 0, mounts, &mut steps)?;
         }
     }
+    for path in opened(view) {
+        steps.push(Step::Remount { target: c(path)?, flags: QUIET | flags::RDONLY }.into());
+    }
     for path in inner {
         read_only_bound(path, &view.binds, mounts, &mut steps)?;
     }
@@ -211,17 +250,22 @@ pub fn steps(
     Ok(steps)
 }
 
+const QUIET: u64 = flags::NOSUID | flags::NODEV | flags::NOEXEC;
+
 /// An empty, unreadable directory or file, from a file system of its own, over each hidden path.
 fn hide(view: &View, look: &dyn Look, steps: &mut Vec<Planned>) -> Result<(), ViewError> {
-    let all =
-        view.hidden.iter().map(|p| (p, None)).chain(view.sockets.iter().map(|p| (p, Some(note::SOCKET))));
+    for path in opened(view) {
+        let (kind, target) = (text("tmpfs"), c(path)?);
+        steps.push(Step::Mount { kind, target, flags: QUIET, options: text("size=64k,mode=755") }.into());
+    }
+    let closed = view.hidden.iter().filter(|hidden| !opened(view).any(|o| o == *hidden));
+    let all = closed.map(|p| (p, None)).chain(view.sockets.iter().map(|p| (p, Some(note::SOCKET))));
     let all: Vec<_> = all.filter_map(|(p, note)| look.is_dir(p).map(|dir| (p, dir, note))).collect();
     if all.is_empty() {
         return Ok(());
     }
     // /proc is covered for a moment: it gets a new mount anyway. What is bound from the
     // scratch file system keeps it alive after it is unmounted there.
-    const QUIET: u64 = flags::NOSUID | flags::NODEV | flags::NOEXEC;
     steps.push(
         Step::Mount {
             kind: text("tmpfs"),

@@ -97,6 +97,12 @@ impl Channel {
         }
     }
 
+    /// Sends one message, or fails with `EAGAIN` if the other end does not read.
+    pub fn try_send(&self, bytes: &[u8]) -> Result<(), Errno> {
+        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+        sendmsg::<()>(self.0.as_raw_fd(), &[IoSlice::new(bytes)], &[], flags, None).map(drop)
+    }
+
     /// Takes one message without waiting.
     pub fn receive(&self, buffer: &mut [u8]) -> Result<Incoming, Errno> {
         let mut space = nix::cmsg_space!([RawFd; 1]);
@@ -179,6 +185,32 @@ pub fn take_terminal(fd: BorrowedFd<'_>) {
 pub fn is_group_empty(group: i32) -> bool {
     // SAFETY: signal 0 only asks.
     group > 1 && unsafe { libc::kill(-group, 0) } == -1 && Errno::last() == Errno::ESRCH
+}
+
+/// Whether no process has this file open or mapped, also those that this user may not look into: the
+/// kernel grants a write lease on it only then. `false` if that cannot be told.
+pub fn is_unused(path: &std::path::Path) -> bool {
+    use std::os::unix::fs::OpenOptionsExt;
+    let options = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC;
+    let Ok(file) = std::fs::OpenOptions::new().read(true).write(true).custom_flags(options).open(path) else {
+        return false;
+    };
+    // Somebody who opens it in this moment has the kernel send us SIGIO.
+    crate::signals::set_ignored(libc::SIGIO, true);
+    // SAFETY: takes no pointers.
+    let granted = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK) == 0 };
+    if granted {
+        // SAFETY: as above.
+        unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_UNLCK) };
+    }
+    granted
+}
+
+/// Opens something to be written to that may be a pipe, without waiting for a reader.
+pub fn open_to_write(path: &std::path::Path) -> std::io::Result<std::fs::File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let flags = libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY;
+    std::fs::OpenOptions::new().write(true).custom_flags(flags).open(path)
 }
 
 /// A new eventfd, for the kernel to count events in.

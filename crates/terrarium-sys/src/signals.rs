@@ -12,6 +12,7 @@ pub struct Inherited {
     mask: libc::sigset_t,
     sigpipe_ignored: bool,
     sigchld_ignored: bool,
+    sigxfsz_ignored: bool,
 }
 
 /// Signals that are passed on to the job. SIGCHLD comes on top for the supervisor's own use.
@@ -58,6 +59,9 @@ pub fn take_over() -> Result<(Inherited, SignalFd), Errno> {
     let (sigchld_ignored, sigpipe_ignored) = (is_ignored(libc::SIGCHLD), is_ignored(libc::SIGPIPE));
     // Nobody may read our messages; the job is to be looked after all the same.
     set_ignored(libc::SIGPIPE, true);
+    // Nor may a limit on file sizes end us for writing a report.
+    let sigxfsz_ignored = is_ignored(libc::SIGXFSZ);
+    set_ignored(libc::SIGXFSZ, true);
     // SAFETY: sigset functions on live sets; sigprocmask writes only `old`.
     let fd = unsafe {
         libc::sigemptyset(&raw mut block);
@@ -74,7 +78,7 @@ pub fn take_over() -> Result<(Inherited, SignalFd), Errno> {
     };
     // SAFETY: signalfd returned a new descriptor that nobody else owns.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    Ok((Inherited { mask: old, sigpipe_ignored, sigchld_ignored }, SignalFd(fd)))
+    Ok((Inherited { mask: old, sigpipe_ignored, sigchld_ignored, sigxfsz_ignored }, SignalFd(fd)))
 }
 
 impl Inherited {
@@ -82,6 +86,7 @@ impl Inherited {
     pub fn restore(&self) {
         set_ignored(libc::SIGPIPE, self.sigpipe_ignored);
         set_ignored(libc::SIGCHLD, self.sigchld_ignored);
+        set_ignored(libc::SIGXFSZ, self.sigxfsz_ignored);
         // SAFETY: `mask` was filled by sigprocmask.
         unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const self.mask, std::ptr::null_mut()) };
     }

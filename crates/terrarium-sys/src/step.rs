@@ -112,6 +112,11 @@ pub enum Step {
     },
     /// Bring up `lo` of the own network namespace.
     LoopbackUp,
+    /// Be called this in ps (15 bytes).
+    Name {
+        /// The name.
+        name: CString,
+    },
     /// Nobody without CAP_SYS_PTRACE may look into this process or trace it.
     Undumpable,
     /// Make this cgroup the root of what the job sees of cgroups.
@@ -289,6 +294,7 @@ impl Interpreter {
                 Ok(())
             }
             Step::LoopbackUp => loopback_up(),
+            Step::Name { name } => prctl(libc::PR_SET_NAME, name.as_ptr() as c_ulong),
             Step::Undumpable => prctl(libc::PR_SET_DUMPABLE, 0),
             Step::CgroupNamespace => {
                 // SAFETY: takes no pointers.
@@ -314,7 +320,7 @@ impl Interpreter {
 }
 
 fn prctl(option: c_int, value: c_ulong) -> Result<(), Errno> {
-    // SAFETY: the options used here take a number.
+    // SAFETY: the options used here take a number, or a pointer to a live C string (PR_SET_NAME).
     Errno::result(unsafe { libc::prctl(option, value, 0 as c_ulong, 0 as c_ulong, 0 as c_ulong) }).map(drop)
 }
 
@@ -468,6 +474,7 @@ impl fmt::Display for Step {
             Step::MakeDir { path, mode } => write!(f, "make directory {} ({mode:03o})", s(path)),
             Step::MakeFile { path, mode } => write!(f, "make file {} ({mode:03o})", s(path)),
             Step::LoopbackUp => write!(f, "bring up lo"),
+            Step::Name { name } => write!(f, "be called {}", s(name)),
             Step::Undumpable => write!(f, "close init to ptrace"),
             Step::CgroupNamespace => write!(f, "show the job its own cgroup as the root"),
             Step::Rlimit { name, limit, .. } => write!(f, "limit {name} to {limit}"),
@@ -536,7 +543,7 @@ mod tests {
             options: c("mode=1777,size=4k"),
         };
         assert_eq!(step.to_string(), "mount tmpfs on /dev/shm (nosuid,nodev,mode=1777,size=4k)");
-        let step = Step::Rlimit { name: "RLIMIT_DATA", resource: libc::RLIMIT_DATA as u32, limit: 5 };
+        let step = Step::Rlimit { name: "RLIMIT_DATA", resource: libc::RLIMIT_DATA, limit: 5 };
         assert_eq!(step.to_string(), "limit RLIMIT_DATA to 5");
     }
 }
@@ -564,7 +571,7 @@ pub mod flags {
 /// RLIMIT_* for a caller that has no libc of its own.
 pub mod rlimit {
     /// Private writable memory, per process.
-    pub const DATA: u32 = libc::RLIMIT_DATA as u32;
+    pub const DATA: u32 = libc::RLIMIT_DATA;
     /// Processes and threads of a user in a user namespace.
-    pub const NPROC: u32 = libc::RLIMIT_NPROC as u32;
+    pub const NPROC: u32 = libc::RLIMIT_NPROC;
 }

@@ -1,9 +1,11 @@
 //! The one definition of the flags: parsing, help, man page and completions come from here.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use terrarium_core::threads::ThreadRequest;
 use terrarium_core::{Bytes, CpuRequest, GpuRequest, JobId, Tier, parse_duration};
@@ -98,15 +100,17 @@ fn grace(text: &str) -> Result<Grace, String> {
     }
 }
 
-fn bind(text: &str) -> Result<BindArg, String> {
-    let (source, target) = match text.split_once(':') {
-        Some((source, target)) => (source, target),
-        None => (text, text),
+fn bind(text: OsString) -> Result<BindArg, String> {
+    let bytes = text.as_bytes();
+    let (source, target) = match bytes.iter().position(|b| *b == b':') {
+        Some(at) => (&bytes[..at], &bytes[at + 1..]),
+        None => (bytes, bytes),
     };
     if source.is_empty() || target.is_empty() {
         return Err("write SRC or SRC:DST".to_owned());
     }
-    Ok(BindArg { source: source.into(), target: target.into() })
+    let path = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));
+    Ok(BindArg { source: path(source), target: path(target) })
 }
 
 fn shm(text: &str) -> Result<ShmArg, String> {
@@ -193,7 +197,7 @@ pub struct RunArgs {
     #[arg(long, value_enum, default_value_t, value_name = "host|none", help_heading = "What the job sees")]
     pub net: Net,
     /// Show SRC at DST (at SRC if not given), also where something else is hidden
-    #[arg(long, value_name = "SRC[:DST]", value_parser = bind, help_heading = "What the job sees")]
+    #[arg(long, value_name = "SRC[:DST]", value_parser = OsStringValueParser::new().try_map(bind), help_heading = "What the job sees")]
     pub bind: Vec<BindArg>,
     /// Make PATH and all below it read-only
     #[arg(long, value_name = "PATH", help_heading = "What the job sees")]

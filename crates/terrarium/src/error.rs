@@ -56,7 +56,9 @@ impl CliError {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
-            CliError::Jail(JailError::NotContained { .. }) => {
+            CliError::Jail(JailError::NotContained { tried })
+                if tried.iter().any(|(_, why)| why.contains("user namespaces")) =>
+            {
                 "an administrator can allow user namespaces (sysctl user.max_user_namespaces, \
                  kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0), or start the job as root"
             }

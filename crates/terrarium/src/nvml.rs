@@ -16,6 +16,9 @@ use terrarium_jail::host::Host;
 /// How long one question may take.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 
+/// The inode number of the host's PID namespace, fixed in the kernel.
+const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+
 /// How long the driver may take to release what a dead process held.
 const RELEASE: Duration = Duration::from_secs(5);
 
@@ -33,6 +36,15 @@ pub(crate) struct Holder {
 #[derive(Debug, Deserialize)]
 struct Answer {
     holders: Vec<Holder>,
+    /// GPUs that could not be asked.
+    #[serde(default)]
+    unread: Vec<Unread>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Unread {
+    gpu: u32,
+    why: String,
 }
 
 /// Beside this program, or in ../libexec/terrarium.
@@ -73,9 +85,12 @@ pub(crate) fn holders() -> Result<Vec<Holder>, String> {
         if let Some(mut out) = child.stdout.take() {
             let _ = out.read_to_string(&mut text);
         }
-        return serde_json::from_str::<Answer>(&text)
-            .map(|a| a.holders)
-            .map_err(|_| "terrarium-nvml gave no sensible answer".to_owned());
+        let answer = serde_json::from_str::<Answer>(&text)
+            .map_err(|_| "terrarium-nvml gave no sensible answer".to_owned())?;
+        return match answer.unread.first() {
+            Some(unread) if answer.holders.is_empty() => Err(format!("GPU {}: {}", unread.gpu, unread.why)),
+            _ => Ok(answer.holders),
+        };
     }
     match child.try_wait() {
         Ok(Some(status)) if status.code().is_some() => {
@@ -127,8 +142,10 @@ pub(crate) fn describe(holder: &Holder) -> String {
 }
 
 fn is_of_job(host: &Host, pid: u32, job: &JobId) -> bool {
+    // Where all processes of the host are to be seen, one that is not is dead.
+    let sees_all = host.pid_namespace() == Some(INITIAL_PID_NAMESPACE) && host.stat(1).is_some();
     if host.stat(pid).is_none() {
-        return true;
+        return sees_all;
     }
     let mark = format!("TERRARIUM_JOB={job}");
     fs::read(host.path(format!("/proc/{pid}/environ")))

@@ -27,6 +27,7 @@ pub(crate) fn print_notice(notice: &Notice) {
             out::note(format_args!("the time limit of {} is over: {}", HumanDuration(*limit), then(grace)));
         }
         Notice::Terminating(grace) => match grace {
+            Some(Duration::ZERO) => out::note("SIGTERM came: killing the job"),
             Some(grace) => out::note(format_args!(
                 "SIGTERM was passed on to the job; killing what is left of it in {}",
                 HumanDuration(*grace)

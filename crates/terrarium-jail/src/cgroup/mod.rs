@@ -105,16 +105,19 @@ pub fn hierarchies(mounts: &[Mount], memberships: &[Membership]) -> Vec<Hierarch
     let mut found: Vec<Hierarchy> = Vec::new();
     for membership in memberships {
         let v2 = membership.controllers.is_empty();
-        let mount = mounts.iter().rev().find(|m| {
+        let fits = |m: &&Mount| {
             let kind = if v2 { m.kind == "cgroup2" } else { m.kind == "cgroup" };
             kind && membership.controllers.iter().all(|c| m.super_options.split(',').any(|o| o == c))
+        };
+        // The first place where it can be seen: the usual one. A later mount at the same place covers it.
+        let place = mounts.iter().enumerate().filter(|(_, m)| fits(m)).find_map(|(i, m)| {
+            let covered = mounts[i + 1..].iter().any(|later| later.point == m.point);
+            // A path such as /../.. lies outside of this cgroup namespace.
+            let below = membership.path.strip_prefix(&m.root).ok()?;
+            let outside = below.components().any(|c| matches!(c, std::path::Component::ParentDir));
+            (!covered && !outside).then_some((m, below))
         });
-        let Some(mount) = mount else { continue };
-        // A path such as /../.. lies outside of this cgroup namespace.
-        let Ok(below) = membership.path.strip_prefix(&mount.root) else { continue };
-        if below.components().any(|c| matches!(c, std::path::Component::ParentDir)) {
-            continue;
-        }
+        let Some((mount, below)) = place else { continue };
         let own = if below.as_os_str().is_empty() { mount.point.clone() } else { mount.point.join(below) };
         found.push(Hierarchy {
             controllers: membership.controllers.clone(),
@@ -151,11 +154,22 @@ impl Reason {
     }
 }
 
-/// Where a hierarchy's mount is to be covered with the job's own part.
+/// Whether two v1 mounts (or two of v2, which names none) are of one hierarchy.
+fn same_controllers(a: &Mount, b: &Mount) -> bool {
+    let names = |m: &Mount| -> Vec<String> {
+        let mut names: Vec<String> = m.super_options.split(',').map(str::to_owned).collect();
+        names.retain(|n| a.kind == "cgroup" && !matches!(n.as_str(), "rw" | "ro"));
+        names.sort();
+        names
+    };
+    names(a) == names(b)
+}
+
+/// Where a hierarchy's mounts are to be covered with the job's own part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cover {
-    /// The mount point.
-    pub mount: PathBuf,
+    /// The mount points.
+    pub mounts: Vec<PathBuf>,
     /// The `box` directory.
     pub with: PathBuf,
 }
@@ -230,11 +244,23 @@ impl Groups {
         self.v1.iter().map(|g| (&g.procs, g.path.as_path()))
     }
 
-    /// What to cover for the job.
-    pub fn covers(&self) -> Vec<Cover> {
-        let v2 = self.v2.iter().map(|g| Cover { mount: g.mount.clone(), with: g.path.join(BOX) });
-        let v1 = self.v1.iter().map(|g| Cover { mount: g.mount.clone(), with: g.path.join(BOX) });
-        v2.chain(v1).collect()
+    /// What to cover for the job: every place where the hierarchy is mounted, for one that was
+    /// left open would show the limits.
+    pub fn covers(&self, mounts: &[Mount]) -> Vec<Cover> {
+        let v2 = self.v2.iter().map(|g| (&g.mount, &g.path));
+        let all = v2.chain(self.v1.iter().map(|g| (&g.mount, &g.path)));
+        all.map(|(mount, path)| {
+            let own = mounts.iter().rev().find(|m| &m.point == mount && m.kind.starts_with("cgroup"));
+            let mut everywhere: Vec<PathBuf> = mounts
+                .iter()
+                .filter(|m| own.is_some_and(|o| o.kind == m.kind && same_controllers(o, m)))
+                .map(|m| m.point.clone())
+                .collect();
+            everywhere.sort();
+            everywhere.dedup();
+            Cover { mounts: everywhere, with: path.join(BOX) }
+        })
+        .collect()
     }
 
     /// Directories of the limits, for people.
@@ -334,6 +360,18 @@ fn sweep(host: &Host, parent: &Path) {
             let _ = remove_tree(&entry.path(), Duration::ZERO);
         }
     }
+}
+
+/// Processes in a cgroup and in those below it.
+pub(crate) fn pids_below(directory: &Path) -> Vec<u32> {
+    let own = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
+    let mut pids: Vec<u32> = own.split_whitespace().filter_map(|p| p.parse().ok()).collect();
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|t| t.is_dir()) {
+            pids.extend(pids_below(&entry.path()));
+        }
+    }
+    pids
 }
 
 fn read_number(path: &Path) -> Option<u64> {

@@ -4,7 +4,7 @@
 //! cgroup cannot simply go below terrarium's own. In order of preference it is made
 //!
 //! 1. below terrarium's own, if that is the root of the hierarchy, which is exempt;
-//! 2. beside it, with the limits of its own copied, so that leaving loosens nothing;
+//! 2. beside it, if it has no limit of its own that leaving it would loosen;
 //! 3. below it after all, once the processes in it were moved into a child: only if they
 //!    are terrarium alone, or the cgroup is the root of a run's own namespace (a run in a run).
 
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use nix::unistd::{AccessFlags, access};
 use terrarium_core::report::Enforcer;
-use terrarium_core::{Bytes, CpuSet, JobId};
+use terrarium_core::{Bytes, JobId};
 
 use super::{
     BOX, Counted, Held, Hierarchy, Wanted, explain, job_directory, open_for_write, read_key, read_number,
@@ -42,8 +42,6 @@ pub struct V2 {
 
 struct Place {
     parent: PathBuf,
-    /// The cgroup whose limits have to be copied, because the run's would not be below it.
-    copy_from: Option<PathBuf>,
     moved_from: Option<PathBuf>,
 }
 
@@ -124,6 +122,14 @@ impl V2 {
     }
 }
 
+/// Whether the cgroup itself limits anything: then a job beside it would escape that.
+fn has_limit(cgroup: &Path) -> bool {
+    let limited =
+        |file: &str| fs::read_to_string(cgroup.join(file)).is_ok_and(|t| !t.trim().starts_with("max"));
+    let cpus = fs::read_to_string(cgroup.join("cpuset.cpus")).is_ok_and(|t| !t.trim().is_empty());
+    cpus || ["memory.max", "memory.high", "memory.swap.max", "pids.max", "cpu.max"].into_iter().any(limited)
+}
+
 fn find_place(hierarchy: &Hierarchy, nested: bool) -> Result<Place, Vec<String>> {
     let own = &hierarchy.own;
     let mut why = Vec::new();
@@ -135,22 +141,26 @@ fn find_place(hierarchy: &Hierarchy, nested: bool) -> Result<Place, Vec<String>>
     }
     if is_root {
         return if writable(own) {
-            Ok(Place { parent: own.clone(), copy_from: None, moved_from: None })
+            Ok(Place { parent: own.clone(), moved_from: None })
         } else {
             Err(vec![format!("{}: not permitted", own.display())])
         };
     }
     if own != &hierarchy.mount
+        && !has_limit(own)
         && let Some(parent) = own.parent()
     {
         if writable(parent) && enable(parent).iter().any(|c| c == "memory" || c == "pids") {
-            return Ok(Place { parent: parent.to_owned(), copy_from: Some(own.clone()), moved_from: None });
+            return Ok(Place { parent: parent.to_owned(), moved_from: None });
         }
         why.push(format!("{}: not delegated to this user", parent.display()));
     }
     if !writable(own) {
         why.push(format!("{}: not delegated to this user", own.display()));
         return Err(why);
+    }
+    if has_limit(own) {
+        why.push(format!("{}: has a limit of its own, which leaving it would loosen", own.display()));
     }
     let pids = words(&own.join("cgroup.procs"));
     let alone = pids.len() == 1 && pids[0] == std::process::id().to_string();
@@ -173,29 +183,17 @@ fn find_place(hierarchy: &Hierarchy, nested: bool) -> Result<Place, Vec<String>>
     }
     if enable(own).iter().any(|c| c == "memory" || c == "pids") {
         let moved_from = (alone && !is_box).then(|| own.clone());
-        return Ok(Place { parent: own.clone(), copy_from: None, moved_from });
+        return Ok(Place { parent: own.clone(), moved_from });
     }
     why.push(format!("{}: has no memory or pids controller to give", own.display()));
     Err(why)
 }
 
-/// The tighter of two limits of which either may be missing.
-fn tighter(a: Option<u64>, b: Option<u64>) -> Option<u64> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    }
-}
-
 fn build(hierarchy: &Hierarchy, place: &Place, path: &Path, wanted: &Wanted) -> Result<(V2, Held), String> {
     let make = |dir: &Path| fs::create_dir(dir).map_err(|e| explain(dir, &e));
     make(path)?;
-    let copied = |file: &str| place.copy_from.as_ref().and_then(|own| read_number(&own.join(file)));
-    // Writes the tighter of what is wanted and what held before; whether the wanted one now holds.
     let limit = |file: &str, wanted: Option<u64>| -> Option<Enforcer> {
-        let value = tighter(wanted, copied(file))?;
-        let done = fs::write(path.join(file), value.to_string()).is_ok();
-        (done && wanted.is_some()).then_some(Enforcer::CgroupV2)
+        fs::write(path.join(file), wanted?.to_string()).is_ok().then_some(Enforcer::CgroupV2)
     };
     let mut held = Held {
         memory: limit("memory.max", wanted.memory.map(|b| b.0)),
@@ -203,23 +201,11 @@ fn build(hierarchy: &Hierarchy, place: &Place, path: &Path, wanted: &Wanted) -> 
         pids: limit("pids.max", wanted.pids),
         cpus: None,
     };
-    limit("memory.high", None);
     // The whole job or nothing: a job that lost one worker usually hangs.
     let _ = fs::write(path.join("memory.oom.group"), "1");
-    if let Some(own) = &place.copy_from
-        && let Ok(quota) = fs::read_to_string(own.join("cpu.max"))
-    {
-        let _ = fs::write(path.join("cpu.max"), quota.trim());
-    }
-    let before: Option<CpuSet> = place
-        .copy_from
-        .as_ref()
-        .and_then(|own| fs::read_to_string(own.join("cpuset.cpus")).ok())
-        .and_then(|t| t.trim().parse().ok())
-        .filter(|set: &CpuSet| !set.is_empty());
-    if let Some(set) = wanted.cpus.as_ref().or(before.as_ref()) {
+    if let Some(set) = &wanted.cpus {
         let done = fs::write(path.join("cpuset.cpus"), set.to_string()).is_ok();
-        held.cpus = (done && wanted.cpus.is_some()).then_some(Enforcer::CgroupV2);
+        held.cpus = done.then_some(Enforcer::CgroupV2);
     }
     // For runs inside of this one.
     enable(path);
@@ -240,14 +226,6 @@ fn build(hierarchy: &Hierarchy, place: &Place, path: &Path, wanted: &Wanted) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_tighter_limit_wins() {
-        assert_eq!(tighter(Some(3), Some(5)), Some(3));
-        assert_eq!(tighter(None, Some(5)), Some(5));
-        assert_eq!(tighter(Some(3), None), Some(3));
-        assert_eq!(tighter(None, None), None);
-    }
 
     #[test]
     fn a_hierarchy_without_controllers_is_refused() {

@@ -41,6 +41,7 @@ struct ProcessLine {
     name: String,
     uid: u32,
     job: JobId,
+    in_jail: bool,
     ended: bool,
 }
 
@@ -91,7 +92,8 @@ pub(crate) fn run(args: &ReapArgs) -> Result<u8, CliError> {
         .filter(|o| !o.held)
         .map(|o| SharedLine { uid: o.uid, object: o.record(delete && o.delete(&host)) })
         .collect();
-    let (gpu, gpu_not_checked) = match nvml::holders() {
+    let all = args.job.is_none() && uid.is_none();
+    let (gpu, gpu_not_checked) = match if all { nvml::holders() } else { Ok(Vec::new()) } {
         Ok(holders) => (holders, None),
         Err(why) => (Vec::new(), Some(why)),
     };
@@ -102,6 +104,7 @@ pub(crate) fn run(args: &ReapArgs) -> Result<u8, CliError> {
         processes: processes
             .into_iter()
             .map(|p| ProcessLine {
+                in_jail: p.in_jail,
                 ended: ended.processes.iter().any(|e| e.pid == p.process.pid),
                 pid: p.process.pid,
                 name: p.process.name,
@@ -146,14 +149,12 @@ fn print(report: &Report) {
         out::print(text);
     };
     for p in &report.processes {
-        line(format!(
-            "process {} ({}) of run {}, user {}: {}",
-            p.pid,
-            printable(&p.name),
-            p.job,
-            p.uid,
-            done(p.ended, "ended")
-        ));
+        let state = match p.in_jail {
+            true => done(p.ended, "ended"),
+            false => "it only inherited the run's mark, and is not in its jail: left alone".to_owned(),
+        };
+        let (pid, name, job, uid) = (p.pid, printable(&p.name), p.job, p.uid);
+        line(format!("process {pid} ({name}) of run {job}, user {uid}: {state}"));
     }
     for g in &report.cgroups {
         line(format!("cgroup {} with {} processes: {}", g.path, g.processes, done(g.removed, "removed")));
@@ -176,11 +177,11 @@ fn print(report: &Report) {
         out::print(format_args!("{} of memory lies in shared objects that nobody uses", Bytes(total)));
     }
     if !report.alive.is_empty() {
-        out::print(format_args!("{} runs are alive and were left alone", report.alive.len()));
+        out::print(format_args!("runs that are alive and were left alone: {}", report.alive.len()));
     }
     if !report.elsewhere.is_empty() {
         out::print(format_args!(
-            "{} runs belong to another PID namespace (a container, a run in a run): reap there",
+            "runs of another PID namespace (a container, a run in a run), to be reaped there: {}",
             report.elsewhere.len()
         ));
     }

@@ -3,17 +3,20 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use terrarium_core::report::{End, LeftBehind, Measured, RunReport, SCHEMA, SharedObject, Usage};
+use terrarium_core::report::{
+    End, Enforcer, LeftBehind, Limit, Measured, RunReport, SCHEMA, SharedObject, Usage,
+};
 use terrarium_core::{Bytes, CpuSet, Finding, GpuRequest, exit, gpus, threads};
 use terrarium_jail::cgroup::Groups;
 use terrarium_jail::host::Host;
 use terrarium_jail::spec::{Bind, JailSpec, Limits, Shm, View};
 use terrarium_jail::{Gpus, Notice, Observer, Outcome, preview, service_sockets, shared, start};
 use terrarium_observe::{Sampler, advice};
-use terrarium_sys::fds::has_terminal;
+use terrarium_sys::fds::{has_terminal, open_to_write};
 use terrarium_sys::process::{allowed_cpus, host_name, memory_total, user};
 
 use crate::cli::{Net, RunArgs, ShmArg};
@@ -25,9 +28,10 @@ pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
     let host = Host::default();
     let uid = user();
     let allowed: CpuSet = allowed_cpus().unwrap_or_default().into_iter().collect();
-    let (spec, cpus) = spec_of(&args, &host, uid, &allowed)?;
-    if let Some(path) = &args.report {
-        check_report(path)?;
+    let (mut spec, cpus) = spec_of(&args, &host, uid, &allowed)?;
+    let mut destination = args.report.as_deref().map(destination).transpose()?;
+    if let Some(Destination::Open(_, file)) = &destination {
+        spec.keep.push(file.as_raw_fd());
     }
     if args.dry_run {
         return dry_run(&args, &host, &spec);
@@ -48,7 +52,7 @@ pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
     let outcome = running.wait(&mut watch)?;
     let left = before.map(|before| clean_shared(&host, uid, &before, args.clean_shm)).unwrap_or_default();
     let mut report = report_of(&args, &spec, outcome, &watch, uid, left);
-    let threads_set = !matches!(args.threads, threads::ThreadRequest::Auto);
+    let threads_set = matches!(args.threads, threads::ThreadRequest::Count(_));
     report.findings.extend(advice::oversubscription(&watch.sampler, watch.cpus, threads_set));
     if wants_gpu_check(&args) {
         report.findings.extend(nvml::check_released(
@@ -65,11 +69,11 @@ pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
     } else if report.end == End::Survivors {
         summary::print_survivors(&report);
     }
-    if let Some(path) = &args.report
-        && let Err(source) = write_report(path, &report)
+    if let Some(destination) = &mut destination
+        && let Err(source) = destination.write(&report)
     {
         // The job's status is worth more than ours.
-        CliError::Report { path: path.clone(), source }.print();
+        CliError::Report { path: destination.path().to_owned(), source }.print();
     }
     Ok(report.exit_status)
 }
@@ -103,9 +107,9 @@ fn existing(flag: &'static str, path: &Path) -> Result<PathBuf, CliError> {
 }
 
 /// A bind target: what exists of it without symlinks, and the rest as written.
-fn target(path: &Path) -> Result<PathBuf, CliError> {
+fn target(flag: &'static str, path: &Path) -> Result<PathBuf, CliError> {
     let absolute = std::path::absolute(path).map_err(|error| CliError::Path {
-        flag: "--bind",
+        flag,
         path: path.to_owned(),
         why: error.to_string(),
     })?;
@@ -116,7 +120,7 @@ fn target(path: &Path) -> Result<PathBuf, CliError> {
             let rest = absolute.strip_prefix(base).unwrap_or(Path::new(""));
             return if dots && !rest.as_os_str().is_empty() {
                 Err(CliError::Path {
-                    flag: "--bind",
+                    flag,
                     path: path.to_owned(),
                     why: "a new path cannot hold `..`".to_owned(),
                 })
@@ -136,13 +140,16 @@ fn target(path: &Path) -> Result<PathBuf, CliError> {
 fn view_of(args: &RunArgs, host: &Host, uid: u32, gpus: &Gpus) -> Result<View, CliError> {
     let mut binds = Vec::new();
     for bind in &args.bind {
-        binds.push(Bind { source: existing("--bind", &bind.source)?, target: target(&bind.target)? });
+        binds.push(Bind {
+            source: existing("--bind", &bind.source)?,
+            target: target("--bind", &bind.target)?,
+        });
     }
     let binds_target = |path: &Path| binds.iter().any(|b: &Bind| path.starts_with(&b.target));
     let mut read_only = Vec::new();
     for path in &args.ro {
         // A path that only the binds bring in does not exist yet.
-        let wanted = target(path)?;
+        let wanted = target("--ro", path)?;
         read_only.push(if binds_target(&wanted) { wanted } else { existing("--ro", path)? });
     }
     let mut hidden = Vec::new();
@@ -160,9 +167,7 @@ fn view_of(args: &RunArgs, host: &Host, uid: u32, gpus: &Gpus) -> Result<View, C
         Some(ShmArg::Size(size)) => Shm::Private(size),
         None => Shm::Private(size),
     };
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let bus = std::env::var("DBUS_SESSION_BUS_ADDRESS").ok();
-    let mut sockets = service_sockets(host, uid, runtime.as_deref(), bus.as_deref());
+    let mut sockets = service_sockets(host, uid, &|name| std::env::var(name).ok());
     // What the user shows on purpose is shown; and under something hidden nothing is left to cover.
     sockets.retain(|s| !binds.iter().any(|b| b.source == *s) && !hidden.iter().any(|h| s.starts_with(h)));
     let sockets = sockets.into_iter().filter_map(|s| fs::canonicalize(s).ok()).collect();
@@ -237,6 +242,7 @@ fn spec_of(args: &RunArgs, host: &Host, uid: u32, allowed: &CpuSet) -> Result<(J
         no_new_privileges: args.no_new_privileges,
         grace: args.grace.0,
         kill_wait: args.kill_wait,
+        keep: Vec::new(),
         has_terminal: has_terminal(),
         nested: std::env::var_os("TERRARIUM_JOB").is_some(),
     };
@@ -308,7 +314,9 @@ fn usage_of(outcome: &Outcome, watch: &Watch) -> Usage {
         .map(Measured::cgroup)
         .or_else(|| watch.memory_peak.map(Measured::sampled))
         .or_else(|| seen.then(|| Measured::sampled(watch.sampler.memory_peak)));
-    let limit = outcome.limits.memory.as_ref().map(|l| l.value);
+    // Of the job as a whole: what each process may have is no limit on the sum.
+    let whole = |l: &&Limit<Bytes>| matches!(l.enforced_by, Some(Enforcer::CgroupV1 | Enforcer::CgroupV2));
+    let limit = outcome.limits.memory.as_ref().filter(whole).map(|l| l.value);
     Usage {
         cpu_seconds: counted
             .cpu
@@ -382,17 +390,26 @@ fn report_of(
     }
 }
 
+/// Where the report goes.
+enum Destination {
+    /// A file that is replaced whole.
+    File(PathBuf),
+    /// What is no plain file under its own name: a pipe, a link such as /dev/stdout. It is opened before the job starts,
+    /// because afterwards the name may mean something else, and a reader must not see it closed in between.
+    Open(PathBuf, fs::File),
+}
+
 /// Refuses a report that could not be written, before the job has run for a day.
-fn check_report(path: &Path) -> Result<(), CliError> {
+fn destination(path: &Path) -> Result<Destination, CliError> {
     let refuse =
         |why: &str| Err(CliError::Path { flag: "--report", path: path.to_owned(), why: why.to_owned() });
     if path.is_dir() {
         return refuse("is a directory; name a file");
     }
-    if is_special(path) {
-        return match fs::OpenOptions::new().write(true).open(path) {
-            Ok(_) => Ok(()),
-            Err(error) => refuse(&error.to_string()),
+    if fs::symlink_metadata(path).is_ok_and(|m| !m.is_file()) {
+        return match open_to_write(path) {
+            Ok(file) => Ok(Destination::Open(path.to_owned(), file)),
+            Err(error) => refuse(&format!("cannot be written to (does anybody read it?): {error}")),
         };
     }
     let parent = parent_of(path);
@@ -403,15 +420,10 @@ fn check_report(path: &Path) -> Result<(), CliError> {
     match create_temporary(path) {
         Ok((temporary, _)) => {
             let _ = fs::remove_file(temporary);
-            Ok(())
+            Ok(Destination::File(path.to_owned()))
         }
         Err(error) => refuse(&format!("its directory cannot be written to: {error}")),
     }
-}
-
-/// A pipe or /dev/stderr cannot be replaced, only written to.
-fn is_special(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|m| !m.is_file())
 }
 
 fn parent_of(path: &Path) -> &Path {
@@ -427,19 +439,30 @@ fn create_temporary(path: &Path) -> std::io::Result<(PathBuf, fs::File)> {
     Ok((temporary, file))
 }
 
-/// Whole or not at all: a reader never sees half a report.
-fn write_report(path: &Path, report: &RunReport) -> std::io::Result<()> {
-    use std::io::Write;
-    let mut text = serde_json::to_vec_pretty(report)?;
-    text.push(b'\n');
-    if is_special(path) {
-        return fs::OpenOptions::new().write(true).open(path)?.write_all(&text);
+impl Destination {
+    fn path(&self) -> &Path {
+        let (Destination::File(path) | Destination::Open(path, _)) = self;
+        path
     }
-    let (temporary, mut file) = create_temporary(path)?;
-    let written =
-        file.write_all(&text).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        let _ = fs::remove_file(temporary);
+
+    fn write(&mut self, report: &RunReport) -> std::io::Result<()> {
+        use std::io::Write;
+        let mut text = serde_json::to_vec_pretty(report)?;
+        text.push(b'\n');
+        match self {
+            Destination::Open(_, file) => file.write_all(&text),
+            // Whole or not at all: a reader never sees half a report.
+            Destination::File(path) => {
+                let (temporary, mut file) = create_temporary(path)?;
+                let written = file
+                    .write_all(&text)
+                    .and_then(|()| file.sync_all())
+                    .and_then(|()| fs::rename(&temporary, path));
+                if written.is_err() {
+                    let _ = fs::remove_file(temporary);
+                }
+                written
+            }
+        }
     }
-    written
 }

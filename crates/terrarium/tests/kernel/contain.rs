@@ -182,6 +182,41 @@ fn an_init_held_by_a_tracer_does_not_hold_us() {
 }
 
 #[test]
+fn a_held_init_does_not_stop_the_clock() {
+    for tier in tiers() {
+        let started = job(tier, ["--grace", "500ms"], ["sleep", "100"]).start();
+        started.wait_for_processes(2);
+        let init = fs::read_to_string(format!("/proc/{0}/task/{0}/children", started.pid())).unwrap();
+        let stopped = std::process::Command::new("kill").args(["-STOP", init.trim()]).status().unwrap();
+        assert!(stopped.success());
+        started.signal("TERM");
+        started.finish().code_is(137);
+    }
+}
+
+#[test]
+fn an_idle_job_costs_nothing() {
+    for tier in tiers() {
+        let started = job(tier, ["--cpus", "1", "--mem", "100M"], ["sleep", "100"]).start();
+        started.wait_for_processes(2);
+        let ticks = |pid: &str| -> u64 {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+            let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+            fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+        };
+        let pid = started.pid().to_string();
+        let init = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        let before = ticks(&pid) + ticks(init.trim());
+        std::thread::sleep(Duration::from_secs(3));
+        let used = ticks(&pid) + ticks(init.trim()) - before;
+        // One that spins uses some 300 ticks of 10 ms.
+        assert!(used < 100, "{tier:?}: {used} ticks in 3 s");
+        started.signal("TERM");
+        started.finish();
+    }
+}
+
+#[test]
 fn orphans_are_reaped() {
     for tier in tiers() {
         job(tier, [""; 0], [&program("zombies"), "50"]).run().code_is(0).out_has("zombies 0");

@@ -70,6 +70,26 @@ fn the_job_cannot_leave_its_cgroup_or_raise_its_limit() {
         assert!(!done.out.contains("had 300M"), "{}", done.out);
         assert!(done.out.contains("moved: no") || done.code == Some(123), "{}", done.out);
     }
+    // A second mount of the cgroups must not show the limits either.
+    if tiers().contains(&Tier::Delegated) {
+        let place = crate::report::place("second-mount");
+        let from = if crate::support::is_v2() { "/sys/fs/cgroup" } else { "/sys/fs/cgroup/memory" };
+        let run = |program: &str, args: &[&str]| {
+            assert!(std::process::Command::new(program).args(args).arg(&place).status().unwrap().success());
+        };
+        run("mount", &["--bind", from]);
+        let script = format!(
+            "find {0} {2} -name 'terrarium-*'; \
+             for f in $(find {0} {2} -name memory.max -o -name memory.limit_in_bytes); do \
+             echo 900M > $f; done 2>/dev/null; exec {1} malloc 300M",
+            place.display(),
+            program("alloc"),
+            from
+        );
+        let done = sh(Tier::Delegated, &["--mem", "64M"], &script).run();
+        run("umount", &["-l"]);
+        assert!(!done.out.contains("had 300M") && !done.out.contains("terrarium-"), "{}", done.out);
+    }
     // Root's limits hold for a job that gave up root.
     if tiers().contains(&Tier::Root) {
         let (uid, gid) = crate::support::user();

@@ -45,6 +45,14 @@ fn the_tighter_memory_limit_holds() {
 }
 
 #[test]
+fn an_inner_end_out_of_memory_is_not_the_outer_ones() {
+    let tail = inner("-q --mem 40M --require-mem", "tail /dev/zero");
+    for tier in tiers_with_memory() {
+        sh(tier, &["-q", "--mem", "300M"], &format!("{tail}; exit 0")).run().code_is(0);
+    }
+}
+
+#[test]
 fn cpus_are_narrowed_further_and_not_widened() {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     requires!(cpus >= 2, "one CPU only");

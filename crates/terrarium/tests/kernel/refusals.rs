@@ -38,6 +38,9 @@ fn paths() {
     refused(&["--report", "/usr"], "is a directory");
     refused(&["--report", "/proc/r.json"], "cannot be written to");
     refused(&["--hide", "/"], "cannot be hidden");
+    refused(&["--hide", "/dev"], "needs /dev");
+    refused(&["--ro", "/proc"], "gets its own /proc");
+    refused(&["--bind", "/usr:/"], "cannot show anything at /");
 }
 
 #[test]

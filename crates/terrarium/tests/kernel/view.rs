@@ -102,7 +102,12 @@ fn binds_show_one_path_at_another() {
         sh(tier, &["--bind", &format!("{from}:{to}"), "--ro", &to, "-q"], &format!("touch {to}/x"))
             .run()
             .code_is(1);
-        // Hidden, but for one thing.
+        // Hidden, but for one thing below.
+        let bind = format!("{from}/file:{from}/file");
+        sh(tier, &["--hide", &from, "--bind", &bind, "-q"], &format!("ls -A {from}; cat {from}/file"))
+            .run()
+            .out_has("file\nfrom");
+        // Hidden, and shown elsewhere.
         let inside = format!("{from}/file:{to}/file");
         sh(tier, &["--hide", &from, "--bind", &inside, "-q"], &format!("cat {to}/file; ls {from}"))
             .run()
