@@ -20,7 +20,7 @@ class Terminal:
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             os.environ["PS1"] = "PROMPT> "
-            os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])
+            os.execvp("bash", ["bash", "--norc", "--noprofile", "--noediting", "-i"])
         self.text = ""
         self.expect("PROMPT> ")
 
@@ -115,7 +115,7 @@ def a_pipeline_keeps_the_terminal(t):
 
 
 def a_shell_inside(t):
-    t.line(f"{TERRARIUM} run -q bash --norc --noprofile -i")
+    t.line(f"{TERRARIUM} run -q bash --norc --noprofile --noediting -i")
     t.expect("PROMPT> ")
     t.line("sleep 60")
     time.sleep(0.3)
@@ -137,7 +137,7 @@ def a_shell_inside(t):
 
 def after_a_shell_in_a_script(t):
     # A script has no job control: it is terrarium that has to give the terminal back.
-    t.line(f"sh -c '{TERRARIUM} run -q bash --norc --noprofile -i; head -1'")
+    t.line(f"sh -c '{TERRARIUM} run -q bash --norc --noprofile --noediting -i; head -1'")
     t.expect("PROMPT> ")
     t.line("exit")
     time.sleep(0.5)

@@ -51,8 +51,9 @@ pub fn set_ignored(signal: c_int, ignored: bool) {
 
 /// Blocks the signals to be forwarded, and SIGCHLD, so that they are read from a [`SignalFd`].
 ///
-/// A signal that the caller ignores (SIGHUP under nohup) is left alone: the kernel queues
-/// what is blocked even when it is ignored, and the job must go on not seeing it.
+/// Signals that the caller ignores (SIGHUP under nohup, SIGINT in a script's background) are passed on as well: the job
+/// inherits that it ignores them, and may have set a handler since. Only SIGTERM is then left alone, for it
+/// would have us end the job.
 pub fn take_over() -> Result<(Inherited, SignalFd), Errno> {
     // SAFETY: all-zero is a valid sigset_t to be filled.
     let (mut block, mut old): (libc::sigset_t, libc::sigset_t) = unsafe { (zeroed(), zeroed()) };
@@ -67,7 +68,7 @@ pub fn take_over() -> Result<(Inherited, SignalFd), Errno> {
         libc::sigemptyset(&raw mut block);
         libc::sigaddset(&raw mut block, libc::SIGCHLD);
         for &signal in FORWARDED {
-            if !is_ignored(signal) {
+            if signal != libc::SIGTERM || !is_ignored(signal) {
                 libc::sigaddset(&raw mut block, signal);
             }
         }

@@ -1,6 +1,8 @@
 //! Limits hold, for the job as a whole, by the kernel.
 
-use crate::support::{Tier, cgroups_of_ours, job, program, requires, sh, tiers, tiers_with_memory};
+use crate::support::{
+    Tier, cgroups_of_ours, job, not_in_the_virtual_machine, program, requires, sh, tiers, tiers_with_memory,
+};
 
 const KINDS: [&str; 7] = ["malloc", "brk", "shared", "memfd-map", "memfd-write", "shm", "children"];
 
@@ -147,7 +149,7 @@ fn thread_variables() {
 #[test]
 fn oversubscription_is_seen_and_a_remedy_named() {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    requires!(!crate::support::is_small(), "an emulated machine is too slow to tell");
+    not_in_the_virtual_machine!();
     let script = format!(
         "import multiprocessing, threading, time, hashlib\n\
          def spin(end):\n\

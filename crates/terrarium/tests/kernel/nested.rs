@@ -1,6 +1,8 @@
 //! A run in a run, and in the jails of others: works, and only tightens.
 
-use crate::support::{Tier, is_small, job, program, requires, sh, terrarium, tiers, tiers_with_memory};
+use crate::support::{
+    Tier, job, not_in_the_virtual_machine, program, requires, sh, terrarium, tiers, tiers_with_memory,
+};
 
 fn inner(flags: &str, command: &str) -> String {
     format!("{} run {flags} -- {command}", terrarium().display())
@@ -71,7 +73,8 @@ fn cpus_are_narrowed_further_and_not_widened() {
 
 #[test]
 fn inside_bubblewrap() {
-    requires!(!is_small() && has("bwrap"), "bubblewrap is not installed");
+    not_in_the_virtual_machine!();
+    requires!(has("bwrap"), "bubblewrap is not installed");
     for tier in tiers() {
         let daemons = program("daemons");
         let words = ["--dev-bind", "/", "/", "--unshare-pid", "--proc", "/proc", "--die-with-parent"];

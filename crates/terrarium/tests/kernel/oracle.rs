@@ -1,7 +1,7 @@
 //! The promises that bubblewrap makes as well, tried on it by the same programs: if one of these fails, the test is wrong.
 
 use crate::nested::has;
-use crate::support::{Tier, is_small, job, program, requires, tiers, wait_until};
+use crate::support::{Tier, job, not_in_the_virtual_machine, program, requires, tiers, wait_until};
 
 const BWRAP: [&str; 8] =
     ["bwrap", "--dev-bind", "/", "/", "--unshare-pid", "--proc", "/proc", "--die-with-parent"];
@@ -12,7 +12,8 @@ fn tier() -> Tier {
 
 #[test]
 fn daemons_are_gone_soon_after_main_has_ended() {
-    requires!(!is_small() && has("bwrap"), "bubblewrap is not installed");
+    not_in_the_virtual_machine!();
+    requires!(has("bwrap"), "bubblewrap is not installed");
     let started = job(tier(), [""; 0], [&program("daemons"), "1000"]).launcher(&BWRAP).start();
     // It returns before the last is gone, so there is nothing to be asserted at that moment.
     let mark = started.marked().len();
@@ -27,7 +28,8 @@ fn daemons_are_gone_soon_after_main_has_ended() {
 
 #[test]
 fn killed_by_sigkill_to_the_launcher() {
-    requires!(!is_small() && has("bwrap"), "bubblewrap is not installed");
+    not_in_the_virtual_machine!();
+    requires!(has("bwrap"), "bubblewrap is not installed");
     let started = job(tier(), [""; 0], [&program("daemons"), "200", "--stay"]).launcher(&BWRAP).start();
     started.wait_for_processes(200);
     started.signal("KILL");
@@ -50,7 +52,8 @@ fn without_a_jail_they_survive() {
 
 #[test]
 fn orphans_are_reaped_and_statuses_come_back() {
-    requires!(!is_small() && has("bwrap"), "bubblewrap is not installed");
+    not_in_the_virtual_machine!();
+    requires!(has("bwrap"), "bubblewrap is not installed");
     job(tier(), [""; 0], [&program("zombies"), "50"]).launcher(&BWRAP).run().code_is(0).out_has("zombies 0");
     job(tier(), [""; 0], ["sh", "-c", "kill -9 $$"]).launcher(&BWRAP).run().code_is(137);
 }

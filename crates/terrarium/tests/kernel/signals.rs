@@ -134,6 +134,21 @@ fn an_ignored_signal_stays_ignored() {
 }
 
 #[test]
+fn a_handler_set_by_the_job_gets_a_signal_that_was_ignored_before() {
+    for tier in tiers() {
+        let inner = job(tier, ["-q"], [program("sigcount"), "3".to_owned()]).command();
+        let words: Vec<String> = std::iter::once(inner.get_program())
+            .chain(inner.get_args())
+            .map(|w| format!("'{}'", w.to_string_lossy().replace('\'', "'\\''")))
+            .collect();
+        // A script's background: sh has it ignore SIGINT.
+        let script = format!("{} & sleep 1; kill -INT $!; wait $!", words.join(" "));
+        let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+        assert!(String::from_utf8_lossy(&output.stdout).contains("INT 1"), "{tier:?}: {output:?}");
+    }
+}
+
+#[test]
 fn a_broken_pipe_ends_the_job_as_it_would_plainly() {
     for tier in tiers() {
         let job = sh(tier, &["-q"], "yes; echo ended with $? >&2");

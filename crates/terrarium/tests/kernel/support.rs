@@ -20,6 +20,18 @@ macro_rules! requires {
 }
 pub(crate) use requires;
 
+/// Leaves a test out in the virtual machine: what it shows does not depend on the cgroup version, and needs
+/// more speed or other devices than an emulated machine has.
+macro_rules! not_in_the_virtual_machine {
+    () => {
+        if $crate::support::is_small() {
+            eprintln!("left out here: tried on the machine itself");
+            return;
+        }
+    };
+}
+pub(crate) use not_in_the_virtual_machine;
+
 pub(crate) fn skip(reason: &str) {
     let required = std::env::var("TERRARIUM_REQUIRE_ALL").is_ok_and(|v| !v.is_empty());
     assert!(!required, "everything is required, but: {reason}");

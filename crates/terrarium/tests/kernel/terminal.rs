@@ -1,9 +1,10 @@
 //! Terminals and job control, played by a Python script on a pseudo-terminal with a real shell.
 
-use crate::support::{job, program, terrarium, tiers};
+use crate::support::{job, not_in_the_virtual_machine, program, terrarium, tiers};
 
 #[test]
 fn a_shell_with_job_control() {
+    not_in_the_virtual_machine!();
     let script = crate::support::workspace().join("tests/python/terminal.py");
     let copy = crate::support::directory().join("terminal.py");
     std::fs::copy(&script, &copy).unwrap();
