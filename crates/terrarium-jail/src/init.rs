@@ -199,7 +199,7 @@ impl State<'_> {
             self.read_signals();
             self.read_channel();
             self.reap();
-            if waiting && self.main.is_some() && !(handles_term() || !self.own_proc) {
+            if waiting && self.main.is_some() && self.own_proc && !handles_term() {
                 self.kill();
             }
         }
