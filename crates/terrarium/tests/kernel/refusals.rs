@@ -1,6 +1,7 @@
 //! Bad input is refused before anything starts, with what is wrong and what to write.
 
 use std::fs;
+use std::process::Command;
 
 use crate::support::{Tier, directory, job, sh, tiers};
 
@@ -91,40 +92,47 @@ fn a_tier_that_cannot_be_had() {
     }
 }
 
-#[test]
-fn without_user_namespaces_an_ordinary_user_is_refused() {
-    crate::support::requires!(tiers().contains(&Tier::Root), "switching user namespaces off needs root");
-    // In a user namespace that may have none inside: the host's own setting is nobody's to change.
-    let (uid, gid) = crate::support::user();
-    let script = format!(
-        "echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --reuid={uid} --regid={gid} --clear-groups -- {} run true",
-        crate::support::terrarium().display()
-    );
-    let output = std::process::Command::new("unshare")
-        .args(["--user", "--map-users=auto", "--map-groups=auto", "--setuid=0", "sh", "-c", &script])
-        .output()
-        .unwrap();
-    let err = String::from_utf8_lossy(&output.stderr);
-    if err.contains("unshare") || err.contains("newuidmap") {
-        // No ranges in /etc/subuid: the same in a chroot-free way, with one user only.
-        let script = format!(
-            "echo 0 > /proc/sys/user/max_user_namespaces; exec {} run --require userns true",
-            crate::support::terrarium().display()
-        );
-        let output = std::process::Command::new("unshare")
-            .args([
-                "--user",
-                "--map-root-user",
-                "sh",
-                "-c",
-                &format!("capsh --drop=cap_sys_admin -- -c true 2>/dev/null; {script}"),
-            ])
-            .output()
-            .unwrap();
-        // Root of that namespace has CAP_SYS_ADMIN there, so it gets the root tier: no refusal to be seen.
-        assert!(output.status.success(), "{output:?}");
-        return;
+/// The host once more below a directory, to be chrooted into. Taken away when dropped.
+struct Chroot(std::path::PathBuf);
+
+impl Chroot {
+    fn new() -> Chroot {
+        let place = directory().join("chroot");
+        fs::create_dir_all(&place).unwrap();
+        let run = |args: &[&str]| {
+            let status = Command::new("mount").args(args).arg(&place).status().unwrap();
+            assert!(status.success(), "mount {args:?}");
+        };
+        run(&["--rbind", "/"]);
+        run(&["--make-rslave"]);
+        Chroot(place)
     }
+
+    fn run(&self, flags: &[&str], words: &[&str]) -> std::process::Output {
+        let mut command = Command::new("chroot");
+        command.args(flags).arg(&self.0).arg(crate::support::terrarium()).arg("run").args(words);
+        command.output().unwrap()
+    }
+}
+
+impl Drop for Chroot {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").args(["--recursive", "--lazy"]).arg(&self.0).status();
+    }
+}
+
+#[test]
+fn in_a_chroot_root_is_held_and_an_ordinary_user_refused() {
+    crate::support::requires!(tiers().contains(&Tier::Root), "chroot needs root");
+    let chroot = Chroot::new();
+    let daemons = crate::support::program("daemons");
+    let output = chroot.run(&[], &["--", &daemons, "10"]);
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && err.contains("10 processes, ended"), "{err}");
+    // The kernel gives nobody a user namespace there, so there is no tier for an ordinary user.
+    let (uid, gid) = crate::support::user();
+    let output = chroot.run(&[&format!("--userspec={uid}:{gid}")], &["true"]);
+    let err = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(122), "{err}");
     assert!(err.contains("cannot be held here") && err.contains("hint:"), "{err}");
 }
