@@ -186,7 +186,8 @@ fn oom_lines(report: &RunReport) -> Vec<String> {
     if report.end != End::OutOfMemory {
         return Vec::new();
     }
-    let peak = report.usage.memory_peak.map(|p| p.value);
+    // A peak that was only sampled says nothing about whether the limit was met (no memory.peak before Linux 5.19).
+    let peak = report.usage.memory_peak.filter(|p| p.source == Source::Cgroup).map(|p| p.value);
     match (&report.limits.memory, peak) {
         (Some(limit), Some(peak))
             if !report.usage.memory_saturated && limit.enforced_by != Some(Enforcer::RlimitData) =>
