@@ -235,6 +235,8 @@ pub fn start(host: &Host, spec: &JailSpec) -> Result<Running, JailError> {
     let mut tried = Vec::new();
     for tier in tiers() {
         refuse_weaker(spec, tier, &tried)?;
+        // Before the cgroups, which would stay if this failed.
+        let (ours, theirs) = Channel::pair().map_err(system("making a socket"))?;
         let mut groups = make_groups(host, &mounts, spec, tier, &job);
         let plan = match Plan::make(&mounts, spec, tier, job, &groups) {
             Ok(plan) => plan,
@@ -243,7 +245,6 @@ pub fn start(host: &Host, spec: &JailSpec) -> Result<Running, JailError> {
                 return Err(error);
             }
         };
-        let (ours, theirs) = Channel::pair().map_err(system("making a socket"))?;
         let started = Instant::now();
         let started_at = SystemTime::now();
         match clone_process(plan.namespaces, None) {

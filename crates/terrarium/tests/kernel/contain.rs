@@ -71,6 +71,18 @@ fn ended_by_sigterm_though_the_daemons_ignore_it() {
 }
 
 #[test]
+fn killed_by_sigkill_to_init() {
+    for tier in tiers() {
+        let started = job(tier, [""; 0], [&program("daemons"), "20", "--stay"]).start();
+        started.wait_for_processes(21);
+        let init = fs::read_to_string(format!("/proc/{0}/task/{0}/children", started.pid())).unwrap();
+        let killed = std::process::Command::new("kill").args(["-KILL", init.trim()]).status().unwrap();
+        assert!(killed.success());
+        started.finish().code_is(137).err_has("was killed from outside");
+    }
+}
+
+#[test]
 fn ended_by_sighup() {
     for tier in tiers() {
         let started = job(tier, [""; 0], [&program("daemons"), "20", "--stay"]).start();

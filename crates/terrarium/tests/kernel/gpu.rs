@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use crate::support::{program, requires, sh, terrarium, tiers};
+use crate::support::{Tier, program, requires, sh, terrarium, tiers};
 
 #[test]
 fn none_is_told_to_every_runtime() {
@@ -33,6 +33,26 @@ fn an_allocation_is_narrowed() {
             .code_is(125)
             .err_has("GPU 2 is not there; 2 GPUs (0 to 1) are visible here");
     }
+}
+
+#[test]
+fn device_nodes_of_other_gpus_cannot_be_opened() {
+    requires!(tiers().contains(&Tier::Root), "making device nodes needs root");
+    // In a mount namespace with a /dev of its own: nodes of the null device under the names of GPUs.
+    let dev = crate::support::directory().join("dev");
+    fs::create_dir_all(&dev).unwrap();
+    let read = "for n in null nvidia0 kfd; do cat /dev/$n && echo $n opens || echo $n is closed; done";
+    let script = format!(
+        "mount -t tmpfs -o mode=755 dev {0} && cd {0} && mkdir shm && for n in null nvidia0 kfd; do mknod -m 666 $n c 1 3; done \
+         && cd / && mount --move {0} /dev && {1} run -q --gpus none -- sh -c '{read}'; {1} run -q -- sh -c '{read}'",
+        dev.display(),
+        terrarium().display()
+    );
+    let output =
+        std::process::Command::new("unshare").args(["--mount", "sh", "-c", &script]).output().unwrap();
+    let out = String::from_utf8_lossy(&output.stdout);
+    let expected = "null opens\nnvidia0 is closed\nkfd is closed\nnull opens\nnvidia0 opens\nkfd opens\n";
+    assert_eq!(out, expected, "{output:?}");
 }
 
 /// The directory of the stand-in library and a file for its answers.
