@@ -20,6 +20,14 @@ pub enum JailError {
         /// Each tier with why not.
         tried: Vec<(Tier, String)>,
     },
+    /// The view that was asked for needs mounts, and there are none in the tier that there is.
+    #[error("{flags}: not possible where the job gets no namespaces ({})", list(tried))]
+    NeedsMounts {
+        /// The flags.
+        flags: String,
+        /// Each better tier with why not.
+        tried: Vec<(Tier, String)>,
+    },
     /// `--require` asks for more than there is.
     #[error("--require {required} cannot be met: {}", list(tried))]
     TierRefused {

@@ -196,6 +196,24 @@ impl Host {
         parse_stat(&self.read(format!("/proc/{pid}/stat")).ok()?)
     }
 
+    /// Children of a process, of all its threads.
+    pub fn children(&self, pid: u32) -> Vec<u32> {
+        let Ok(tasks) = fs::read_dir(self.path(format!("/proc/{pid}/task"))) else { return Vec::new() };
+        let lists = tasks.flatten().filter_map(|t| fs::read_to_string(t.path().join("children")).ok());
+        lists.flat_map(|l| l.split_ascii_whitespace().filter_map(|p| p.parse().ok()).collect::<Vec<_>>()).collect()
+    }
+
+    /// All that descend from a process, as long as their parents live or it adopts orphans.
+    pub fn descendants(&self, pid: u32) -> Vec<u32> {
+        let mut found = self.children(pid);
+        let mut next = 0;
+        while let Some(&pid) = found.get(next) {
+            next += 1;
+            found.extend(self.children(pid));
+        }
+        found
+    }
+
     /// PIDs that /proc shows.
     pub fn pids(&self) -> Vec<u32> {
         fs::read_dir(self.path("/proc"))

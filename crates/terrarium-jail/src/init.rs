@@ -1,10 +1,11 @@
-//! PID 1 of the job: starts the main process, reaps, passes signals on, and ends everything.
+//! The job's init: starts the main process, reaps, passes signals on, and ends everything.
 //!
 //! A copy of the supervisor (no exec, so no file that the job could have replaced), which
-//! nobody in the job may trace. Signals that it has no handler for do not reach a PID 1 from inside;
-//! SIGKILL and SIGSTOP reach it only from outside.
+//! nobody in the job may trace. It is PID 1 of the job's namespace, or the tracer of all of its processes ([`Hold`]).
+//! Signals that it has no handler for do not reach a PID 1 from inside; SIGKILL and SIGSTOP reach it only from
+//! outside. A tracer's death is the death of all that it traces.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -14,13 +15,14 @@ use terrarium_core::CpuSet;
 use terrarium_sys::Errno;
 use terrarium_sys::fds::{Channel, Incoming, close_from, let_go_of_standard_files};
 use terrarium_sys::process::{
-    self, Command, Forked, Namespaces, WaitStatus, clone_process, exit_now, kill_all, peek_ended, signal_all,
-    signal_one, wait_for,
+    self, Command, Forked, Namespaces, WaitStatus, clone_process, exit_now, signal_one, wait_for,
 };
 use terrarium_sys::signals::{Inherited, SignalFd};
 use terrarium_sys::step::{Interpreter, Planned};
+use terrarium_sys::trace;
 
 use crate::affinity;
+use crate::hold::{Hold, Tracees};
 use crate::view::note;
 use crate::wire::{FromInit, MAX, Reached, ToInit, what};
 
@@ -30,11 +32,10 @@ pub(crate) const NAME: &str = "terrarium-init";
 /// How many children are reaped before signals and messages have their turn.
 const REAP_AT_ONCE: usize = 256;
 
-/// How many names of what was left behind are noted.
-const NAMES: usize = 32;
-
 /// Everything that init needs, made by the supervisor before clone.
 pub(crate) struct Init<'a> {
+    /// Hold the job by ptrace: it has no namespace.
+    pub(crate) traces: bool,
     pub(crate) steps: &'a [Planned],
     pub(crate) job_steps: &'a [Planned],
     pub(crate) command: &'a Command,
@@ -50,6 +51,7 @@ pub(crate) struct Init<'a> {
 }
 
 struct State<'a> {
+    hold: Hold,
     channel: &'a Channel,
     signals: &'a SignalFd,
     /// Signals seen here, not yet asked for by the supervisor.
@@ -69,7 +71,7 @@ struct State<'a> {
     names: Vec<String>,
 }
 
-/// Runs as PID 1 and does not return.
+/// Runs as the job's init and does not return.
 pub(crate) fn run(init: &Init<'_>) -> ! {
     let channel = &init.channel;
     let tell = |message: FromInit| channel.send(&message.encode(), None);
@@ -86,13 +88,16 @@ pub(crate) fn run(init: &Init<'_>) -> ! {
     // The main process hands over the listener of its filter through this.
     let listener_channel = init.cpus.and_then(|_| Channel::pair().ok());
     let theirs = listener_channel.as_ref().map(|(_, theirs)| theirs);
-    let main_pid = match start_main(init, interpreter.notes, theirs) {
-        Ok(pid) => pid,
-        Err(errno) => {
-            let _ = tell(FromInit::Failed { what: what::FORK, errno: errno as i32 });
-            exit_now(1)
-        }
+    let started = match init.traces {
+        true => start_traced(init, interpreter.notes, theirs),
+        false => start_main(init, interpreter.notes, theirs)
+            .map(|pid| (Hold::Namespace, pid))
+            .map_err(|errno| (what::FORK, errno)),
     };
+    let (hold, main_pid) = started.unwrap_or_else(|(what, errno)| {
+        let _ = tell(FromInit::Failed { what, errno: errno as i32 });
+        exit_now(1)
+    });
     let ours = listener_channel.map(|(ours, _)| ours);
     // Init must hold nothing of the job's open: not the other end of its pipes, not its files.
     let_go_of_standard_files(true);
@@ -100,6 +105,7 @@ pub(crate) fn run(init: &Init<'_>) -> ! {
     keep.extend(ours.iter().map(|c| c.as_fd().as_raw_fd()));
     close_from(3, &keep);
     let mut state = State {
+        hold,
         channel,
         signals: init.signals,
         seen: HashMap::new(),
@@ -128,6 +134,42 @@ fn start_main(init: &Init<'_>, notes: u64, listener_channel: Option<&Channel>) -
         }
     }
     process::spawn_sharing(&mut || become_main(init, notes, false, listener_channel))
+}
+
+/// Starts the main process in the hands of this one as its tracer.
+fn start_traced(
+    init: &Init<'_>,
+    notes: u64,
+    listener_channel: Option<&Channel>,
+) -> Result<(Hold, i32), (u8, Errno)> {
+    let fork_failed = |errno| (what::FORK, errno);
+    let (go, going) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(fork_failed)?;
+    // A process that is closed to ptrace would have a child that is; the job does not run yet.
+    trace::set_dumpable(true);
+    let main = match clone_process(Namespaces::default(), None).map_err(fork_failed)? {
+        Forked::Child => {
+            drop(going);
+            // End of file: the tracer has failed, and says so itself.
+            if nix::unistd::read(&go, &mut [0]) != Ok(1) {
+                exit_now(125);
+            }
+            become_main(init, notes, false, listener_channel)
+        }
+        Forked::Parent(pid) => pid,
+    };
+    let seized = Tracees::seize(main);
+    trace::set_dumpable(false);
+    match seized {
+        Ok(tracees) => {
+            nix::unistd::write(&going, b"g").map_err(fork_failed)?;
+            Ok((Hold::Tracer(tracees), main))
+        }
+        Err(errno) => {
+            drop(going);
+            let _ = wait_for(main, true);
+            Err((what::SEIZE, errno))
+        }
+    }
 }
 
 fn become_main(init: &Init<'_>, notes: u64, joined: bool, listener_channel: Option<&Channel>) -> ! {
@@ -185,7 +227,7 @@ impl State<'_> {
             let third = fds.get(2).and_then(PollFd::revents).unwrap_or(PollFlags::empty());
             if third.contains(PollFlags::POLLIN) {
                 if let (Some(fd), Some(cpus)) = (&listener, cpus) {
-                    affinity::answer_one(fd.as_fd(), cpus);
+                    affinity::answer_one(fd.as_fd(), cpus, self.hold.processes());
                 } else if let Some(channel) = listener_channel.take()
                     && let Ok(Incoming::Message(_, Some(fd))) = channel.receive(&mut [0; 4])
                 {
@@ -199,7 +241,7 @@ impl State<'_> {
             self.read_signals();
             self.read_channel();
             self.reap();
-            if waiting && self.main.is_some() && self.own_proc && !handles_term() {
+            if waiting && self.main.is_some() && self.own_proc && !handles_term(self.hold.processes()) {
                 self.kill();
             }
         }
@@ -207,7 +249,8 @@ impl State<'_> {
 
     fn read_signals(&mut self) {
         while let Some(received) = self.signals.next() {
-            let reached = if received.sender == 0 { Reached::FromOutside } else { Reached::FromInside };
+            let inside = self.hold.is_of_the_job(received.sender);
+            let reached = if inside { Reached::FromInside } else { Reached::FromOutside };
             self.seen.insert(received.signal, reached);
         }
     }
@@ -221,7 +264,7 @@ impl State<'_> {
                     Some(ToInit::Ending) => self.ending = true,
                     Some(ToInit::TermAll) => {
                         self.ending = true;
-                        term_all();
+                        self.hold.term_all();
                     }
                     Some(ToInit::Kill) => self.kill(),
                     Some(ToInit::SendProc) => self.send_proc(),
@@ -231,7 +274,7 @@ impl State<'_> {
                 // The supervisor is dead: so is the job. (Its death also sends SIGKILL here, but
                 // that is bound to the thread that made us and can come too early to be armed.)
                 Ok(Incoming::Closed) | Err(_) => {
-                    let _ = kill_all();
+                    self.hold.kill_all();
                     exit_now(1);
                 }
             }
@@ -268,7 +311,7 @@ impl State<'_> {
         // Processes that fork and end without pause could hold us here for ever: the rest of the
         // loop has its turn, and nothing is reaped any more once it is time to kill.
         for _ in 0..REAP_AT_ONCE {
-            match wait_for(-1, false) {
+            match self.hold.next(false) {
                 Ok(Some(child)) if child.status.is_end() => {
                     self.count(&child);
                     if child.pid == self.main_pid {
@@ -295,7 +338,7 @@ impl State<'_> {
 
     /// The main process has ended: so does the rest, if there is any.
     fn end_quickly(&mut self) -> ! {
-        match wait_for(-1, false) {
+        match self.hold.next(false) {
             Err(_) => self.finish(),
             Ok(Some(child)) if child.status.is_end() => self.count(&child),
             Ok(_) => {}
@@ -307,7 +350,7 @@ impl State<'_> {
         self.main = Some(status);
         if self.ending {
             self.tell(&FromInit::MainEnded { status });
-            term_all();
+            self.hold.term_all();
         }
     }
 
@@ -318,11 +361,10 @@ impl State<'_> {
             self.tell(&FromInit::MainEnded { status });
         }
         self.tell(&FromInit::Killing);
-        let _ = kill_all();
+        self.hold.kill_all();
         loop {
-            // A dead process keeps its name until it is waited for.
-            let name = if self.own_proc && self.names.len() < NAMES { self.wait_for_name() } else { None };
-            match wait_for(-1, true) {
+            let name = if self.own_proc { self.hold.next_name(self.names.len()) } else { None };
+            match self.hold.next(true) {
                 Ok(Some(child)) if child.status.is_end() => {
                     self.count(&child);
                     if child.pid == self.main_pid && self.main.is_none() {
@@ -330,11 +372,8 @@ impl State<'_> {
                         self.tell(&FromInit::MainEnded { status: child.status });
                     } else if child.status == WaitStatus::Signaled(9) {
                         self.killed += 1;
-                        if let Some((pid, name)) = name
-                            && pid == child.pid
-                        {
-                            self.names.push(name);
-                        }
+                        let name = name.filter(|(pid, _)| *pid == child.pid).map(|(_, name)| name);
+                        self.names.extend(name.or_else(|| self.hold.noted_name(child.pid)));
                     }
                 }
                 Ok(_) => {}
@@ -343,37 +382,30 @@ impl State<'_> {
         }
     }
 
-    /// The next process to be waited for, by name.
-    fn wait_for_name(&self) -> Option<(i32, String)> {
-        let pid = peek_ended().ok()?;
-        let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
-        Some((pid, String::from_utf8_lossy(&name).trim_end().to_owned()))
-    }
-
-    /// No child is left. What else could be in the namespace (a process that entered from outside)
+    /// Nothing is left. What else could be in the namespace (a process that entered from outside)
     /// is killed by the kernel when this process ends, and waited for before the supervisor sees it end.
     fn finish(&mut self) -> ! {
         let names = std::mem::take(&mut self.names);
         let main = self.main.unwrap_or(WaitStatus::Signaled(9));
-        self.tell(&FromInit::Done { main, user: self.user, system: self.system, killed: self.killed, names });
+        let (user, system) = self.hold.time().unwrap_or((self.user, self.system));
+        self.tell(&FromInit::Done { main, user, system, killed: self.killed, names });
         exit_now(0)
     }
 }
 
-/// SIGTERM for everybody; SIGCONT so that the stopped can act on it.
-fn term_all() {
-    let _ = signal_all(15);
-    let _ = signal_all(18);
-}
-
 /// Whether some process is left that has a handler for SIGTERM, or holds it back: one that may still be
 /// finishing. One that ignores it will not end for it, however long one waits.
-fn handles_term() -> bool {
-    let Ok(entries) = fs::read_dir("/proc") else { return true };
-    entries
-        .flatten()
-        .filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok())
-        .filter(|pid| *pid != 1)
+///
+/// `processes`: the job's; `None` for all but PID 1.
+fn handles_term(processes: Option<&HashSet<i32>>) -> bool {
+    let all = || {
+        let names = fs::read_dir("/proc").into_iter().flatten().flatten();
+        names.filter_map(|e| e.file_name().to_str()?.parse().ok()).filter(|pid| *pid != 1).collect()
+    };
+    processes
+        .cloned()
+        .unwrap_or_else(all)
+        .into_iter()
         .filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/status")).ok())
         .any(|status| status_handles_term(&status))
 }

@@ -17,7 +17,7 @@ use crate::affinity::mask;
 use crate::cgroup::{Groups, Wanted};
 use crate::error::JailError;
 use crate::host::Mount;
-use crate::spec::{JailSpec, Shm};
+use crate::spec::{JailSpec, Shm, View};
 use crate::view::{self, RealFiles, note};
 
 /// What will be done for one run.
@@ -61,21 +61,27 @@ impl Plan {
         if tier == Tier::Userns {
             init_steps.extend(identity_steps());
         }
-        init_steps.extend(view::steps(&spec.view, &groups.covers(mounts), mounts, &RealFiles)?);
+        if tier == Tier::Ptrace {
+            init_steps.push(Step::AdoptOrphans.into());
+            findings.extend(open_in_ptrace(&spec.view));
+        } else {
+            init_steps.extend(view::steps(&spec.view, &groups.covers(mounts), mounts, &RealFiles)?);
+        }
         if limits.pids.as_ref().and_then(|l| l.enforced_by) == Some(Enforcer::RlimitNproc) {
             init_steps.push(Planned::noting(Step::ProbeNproc, note::NPROC));
         }
         init_steps.push(Step::Name { name: c(Path::new(crate::init::NAME)) }.into());
         init_steps.push(Step::Undumpable.into());
+        let own = tier != Tier::Ptrace;
         Ok(Plan {
             job,
             tier,
             namespaces: Namespaces {
                 user: tier == Tier::Userns,
-                pid: true,
-                mount: true,
-                ipc: matches!(spec.view.shm, Shm::Private(_)),
-                net: spec.view.no_network,
+                pid: own,
+                mount: own,
+                ipc: own && matches!(spec.view.shm, Shm::Private(_)),
+                net: own && spec.view.no_network,
             },
             init_steps,
             main_steps: main_steps(spec, tier, &limits, groups)?,
@@ -91,8 +97,30 @@ impl Plan {
     }
 }
 
+/// What a namespace would close and ptrace does not.
+fn open_in_ptrace(view: &View) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if !view.sockets.is_empty() {
+        let names: Vec<String> = view.sockets.iter().map(|s| s.display().to_string()).collect();
+        findings.push(Finding::new(
+            "socket-open",
+            format!(
+                "without namespaces the job could have processes started outside, through {}",
+                names.join(", ")
+            ),
+        ));
+    }
+    if !view.denied_devices.is_empty() {
+        findings.push(Finding::new(
+            "gpus-open",
+            "without namespaces --gpus only sets variables: the job could open the other GPUs",
+        ));
+    }
+    findings
+}
+
 /// The user in the new user namespace is the same as outside; nobody else exists there.
-fn identity_steps() -> [Planned; 3] {
+pub(crate) fn identity_steps() -> [Planned; 3] {
     let write = |path: &str, data: String| -> Planned {
         Step::WriteFile { path: c(Path::new(path)), data: data.into_bytes() }.into()
     };
@@ -168,10 +196,11 @@ fn limits(spec: &JailSpec, tier: Tier, groups: &Groups, findings: &mut Vec<Findi
     let pids = spec.limits.pids.map(|value| {
         let rlimit = (tier == Tier::Userns).then_some(Enforcer::RlimitNproc);
         if held.pids.or(rlimit).is_none() {
-            findings.push(Finding::new(
-                "pids-not-limited",
-                format!("--pids is not enforced: no pids cgroup is to be had{}", why("pids")),
-            ));
+            let text = match tier {
+                Tier::Ptrace => "--pids is not enforced: without a user namespace, RLIMIT_NPROC counts all of the user's processes".to_owned(),
+                _ => format!("--pids is not enforced: no pids cgroup is to be had{}", why("pids")),
+            };
+            findings.push(Finding::new("pids-not-limited", text));
         }
         Limit { value, enforced_by: held.pids.or(rlimit) }
     });
@@ -205,12 +234,15 @@ fn main_steps(
     if let Some(cpus) = &spec.limits.cpus {
         steps.push(Step::Affinity { mask: mask(cpus) }.into());
     }
-    if tier == Tier::Userns || spec.no_new_privileges {
+    if tier != Tier::Root || spec.no_new_privileges {
         steps.push(Step::NoNewPrivileges.into());
     }
     // Characters can be pushed only into the session's own terminal, except by root.
     if spec.has_terminal || tier == Tier::Root {
         steps.push(Step::Seccomp(Filter::terminal()).into());
+    }
+    if tier == Tier::Ptrace {
+        steps.push(Step::Seccomp(Filter::traced()).into());
     }
     if limits.cpus.as_ref().is_some_and(|l| l.enforced_by == Some(Enforcer::Seccomp)) {
         // There can be one such supervisor only: in a run in a run, the outer one's CPUs hold.
@@ -282,7 +314,7 @@ impl fmt::Display for Plan {
                 .into_iter()
                 .filter_map(|(on, name)| on.then_some(name))
                 .collect();
-        writeln!(f, "namespaces: {}", names.join(", "))?;
+        writeln!(f, "namespaces: {}", if names.is_empty() { "none".to_owned() } else { names.join(", ") })?;
         for cgroup in &self.cgroups {
             writeln!(f, "cgroup: {}", cgroup.display())?;
         }

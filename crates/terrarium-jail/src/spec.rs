@@ -71,6 +71,8 @@ pub struct View {
     pub private_tmp: bool,
     /// /dev/shm and System V IPC.
     pub shm: Shm,
+    /// Shared memory of its own was asked for; else it is the host's where it cannot be had.
+    pub shm_asked: bool,
     /// No network but the job's own loopback.
     pub no_network: bool,
 }

@@ -12,5 +12,6 @@ pub mod process;
 pub mod seccomp;
 pub mod signals;
 pub mod step;
+pub mod trace;
 
 pub use nix::errno::Errno;

@@ -117,6 +117,8 @@ pub enum Step {
         /// The name.
         name: CString,
     },
+    /// Be the parent of every orphan among the descendants.
+    AdoptOrphans,
     /// Nobody without CAP_SYS_PTRACE may look into this process or trace it.
     Undumpable,
     /// Make this cgroup the root of what the job sees of cgroups.
@@ -295,6 +297,7 @@ impl Interpreter {
             }
             Step::LoopbackUp => loopback_up(),
             Step::Name { name } => prctl(libc::PR_SET_NAME, name.as_ptr() as c_ulong),
+            Step::AdoptOrphans => crate::trace::adopt_orphans(),
             Step::Undumpable => prctl(libc::PR_SET_DUMPABLE, 0),
             Step::CgroupNamespace => {
                 // SAFETY: takes no pointers.
@@ -475,6 +478,7 @@ impl fmt::Display for Step {
             Step::MakeFile { path, mode } => write!(f, "make file {} ({mode:03o})", s(path)),
             Step::LoopbackUp => write!(f, "bring up lo"),
             Step::Name { name } => write!(f, "be called {}", s(name)),
+            Step::AdoptOrphans => write!(f, "become the parent of orphans"),
             Step::Undumpable => write!(f, "close init to ptrace"),
             Step::CgroupNamespace => write!(f, "show the job its own cgroup as the root"),
             Step::Rlimit { name, limit, .. } => write!(f, "limit {name} to {limit}"),
@@ -484,11 +488,7 @@ impl fmt::Display for Step {
                 crate::process::cpus_of(mask).iter().try_for_each(|cpu| write!(f, " {cpu}"))
             }
             Step::NoNewPrivileges => write!(f, "no new privileges"),
-            Step::Seccomp(filter) => f.write_str(if filter.notifies() {
-                "seccomp: answer sched_setaffinity"
-            } else {
-                "seccomp: refuse TIOCSTI"
-            }),
+            Step::Seccomp(filter) => write!(f, "seccomp: {}", filter.label()),
             Step::DropCapabilities => write!(f, "drop all capabilities"),
             Step::ChangeDir { path } => write!(f, "change to {}", s(path)),
         }

@@ -44,6 +44,7 @@ impl CliError {
         match self {
             CliError::Jail(
                 JailError::NotContained { .. }
+                | JailError::NeedsMounts { .. }
                 | JailError::TierRefused { .. }
                 | JailError::MemoryNotHeld { .. },
             ) => exit::NOT_CONTAINED,

@@ -36,10 +36,6 @@ pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
     if args.dry_run {
         return dry_run(&args, &host, &spec);
     }
-    let before = match spec.view.shm {
-        Shm::Host => Some(shared::snapshot(&host, uid)),
-        Shm::Private(_) => None,
-    };
     let mut watch =
         Watch { sampler: Sampler::default(), cpus: cpus.len().max(1), quiet: args.quiet, memory_peak: None };
     let running = start(&host, &spec)?;
@@ -49,7 +45,8 @@ pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
         }
     }
     let said: HashSet<String> = running.plan().findings.iter().map(|f| f.code.clone()).collect();
-    let outcome = running.wait(&mut watch)?;
+    let mut outcome = running.wait(&mut watch)?;
+    let before = outcome.shared_before.take();
     let left = before.map(|before| clean_shared(&host, uid, &before, args.clean_shm)).unwrap_or_default();
     let mut report = report_of(&args, &spec, outcome, &watch, uid, left);
     let threads_set = matches!(args.threads, threads::ThreadRequest::Count(_));
@@ -179,6 +176,7 @@ fn view_of(args: &RunArgs, host: &Host, uid: u32, gpus: &Gpus) -> Result<View, C
         denied_devices: gpus.denied.clone(),
         private_tmp: args.private_tmp,
         shm,
+        shm_asked: args.shm.is_some(),
         no_network: args.net == Net::None,
     })
 }
@@ -288,9 +286,9 @@ struct Watch {
 }
 
 impl Observer for Watch {
-    fn sample(&mut self, proc: Option<&Path>, groups: &Groups) {
-        if let Some(proc) = proc {
-            self.sampler.look(proc, self.cpus);
+    fn sample(&mut self, proc: Option<(&Path, Option<&[u32]>)>, groups: &Groups) {
+        if let Some((proc, pids)) = proc {
+            self.sampler.look(proc, pids, self.cpus);
         }
         self.memory_peak = self.memory_peak.max(groups.memory_now());
     }

@@ -71,7 +71,7 @@ fn what_is_left_in_a_shared_one_is_listed_and_kept() {
         sh(tier, &["--shm", "host"], &format!("echo x > {name}"))
             .run()
             .err_has(&name)
-            .err_has("kept; --clean-shm deletes it");
+            .err_has("kept; --shm host --clean-shm deletes it");
         assert!(fs::exists(&name).unwrap());
         fs::remove_file(&name).unwrap();
     }
