@@ -214,6 +214,16 @@ impl Host {
         found
     }
 
+    /// Processes and threads of a user, as far as /proc shows them.
+    pub fn tasks_of(&self, uid: u32) -> u64 {
+        let threads = |pid| -> Option<u64> {
+            let text = self.read(format!("/proc/{pid}/status")).ok()?;
+            let field = |name: &str| text.lines().find_map(|l| l.strip_prefix(name))?.split_ascii_whitespace().next();
+            (field("Uid:")? == uid.to_string()).then(|| field("Threads:")?.parse().ok())?
+        };
+        self.pids().into_iter().filter_map(threads).sum()
+    }
+
     /// PIDs that /proc shows.
     pub fn pids(&self) -> Vec<u32> {
         fs::read_dir(self.path("/proc"))

@@ -22,6 +22,7 @@ pub mod spec;
 mod start;
 mod supervision;
 mod survivors;
+mod tracer;
 pub mod view;
 mod wire;
 

@@ -16,7 +16,7 @@ use terrarium_sys::step::{Planned, Step, When, rlimit};
 use crate::affinity::mask;
 use crate::cgroup::{Groups, Wanted};
 use crate::error::JailError;
-use crate::host::Mount;
+use crate::host::{Host, Mount};
 use crate::spec::{JailSpec, Shm, View};
 use crate::view::{self, RealFiles, note};
 
@@ -43,6 +43,7 @@ pub struct Plan {
 
 impl Plan {
     pub(crate) fn make(
+        host: &Host,
         mounts: &[Mount],
         spec: &JailSpec,
         tier: Tier,
@@ -72,6 +73,9 @@ impl Plan {
         }
         init_steps.push(Step::Name { name: c(Path::new(crate::init::NAME)) }.into());
         init_steps.push(Step::Undumpable.into());
+        let counts_user = |l: &Limit<u64>| l.enforced_by == Some(Enforcer::RlimitNprocUser);
+        let users_tasks =
+            if limits.pids.as_ref().is_some_and(counts_user) { host.tasks_of(geteuid().as_raw()) } else { 0 };
         let own = tier != Tier::Ptrace;
         Ok(Plan {
             job,
@@ -84,7 +88,7 @@ impl Plan {
                 net: own && spec.view.no_network,
             },
             init_steps,
-            main_steps: main_steps(spec, tier, &limits, groups)?,
+            main_steps: main_steps(spec, tier, &limits, groups, users_tasks)?,
             limits,
             cgroups: groups.paths().into_iter().map(Path::to_owned).collect(),
             findings,
@@ -194,13 +198,22 @@ fn limits(spec: &JailSpec, tier: Tier, groups: &Groups, findings: &mut Vec<Findi
         .as_ref()
         .map(|set| Limit { value: set.to_string(), enforced_by: held.cpus.or(Some(Enforcer::Seccomp)) });
     let pids = spec.limits.pids.map(|value| {
-        let rlimit = (tier == Tier::Userns).then_some(Enforcer::RlimitNproc);
+        let rlimit = match tier {
+            Tier::Userns => Some(Enforcer::RlimitNproc),
+            // Root is exempt from it.
+            Tier::Ptrace if !geteuid().is_root() => Some(Enforcer::RlimitNprocUser),
+            _ => None,
+        };
         if held.pids.or(rlimit).is_none() {
-            let text = match tier {
-                Tier::Ptrace => "--pids is not enforced: without a user namespace, RLIMIT_NPROC counts all of the user's processes".to_owned(),
-                _ => format!("--pids is not enforced: no pids cgroup is to be had{}", why("pids")),
-            };
-            findings.push(Finding::new("pids-not-limited", text));
+            findings.push(Finding::new(
+                "pids-not-limited",
+                format!("--pids is not enforced: no pids cgroup is to be had{}", why("pids")),
+            ));
+        } else if rlimit == Some(Enforcer::RlimitNprocUser) {
+            findings.push(Finding::new(
+                "pids-of-user",
+                format!("--pids {value} is {value} more than all processes and threads that you have on this node now: the kernel counts them together"),
+            ));
         }
         Limit { value, enforced_by: held.pids.or(rlimit) }
     });
@@ -214,6 +227,7 @@ fn main_steps(
     tier: Tier,
     limits: &Limits,
     groups: &Groups,
+    users_tasks: u64,
 ) -> Result<Vec<Planned>, JailError> {
     let mut steps: Vec<Planned> = Vec::new();
     for (procs, path) in groups.v1_procs() {
@@ -230,6 +244,11 @@ fn main_steps(
         // Init counts as well.
         let step = Step::Rlimit { name: "RLIMIT_NPROC", resource: rlimit::NPROC, limit: limit.value + 1 };
         steps.push(Planned { step, note: None, when: When::NotNoted(note::NPROC) });
+    }
+    if let Some(limit) = limits.pids.as_ref().filter(|l| l.enforced_by == Some(Enforcer::RlimitNprocUser)) {
+        // Init's two threads come on top.
+        let limit = limit.value + users_tasks + 2;
+        steps.push(Step::Rlimit { name: "RLIMIT_NPROC", resource: rlimit::NPROC, limit }.into());
     }
     if let Some(cpus) = &spec.limits.cpus {
         steps.push(Step::Affinity { mask: mask(cpus) }.into());
@@ -359,6 +378,7 @@ pub fn enforcer_name(enforcer: Enforcer) -> &'static str {
         Enforcer::CgroupV1 => "cgroup v1",
         Enforcer::RlimitData => "RLIMIT_DATA, each process alone",
         Enforcer::RlimitNproc => "RLIMIT_NPROC in the job's user namespace",
+        Enforcer::RlimitNprocUser => "RLIMIT_NPROC of the user",
         Enforcer::Seccomp => "seccomp",
         Enforcer::Affinity => "affinity only",
         Enforcer::Timer => "timer",

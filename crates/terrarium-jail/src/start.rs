@@ -118,7 +118,7 @@ pub fn preview(host: &Host, spec: &JailSpec) -> Result<Plan, JailError> {
         if tier == Tier::Ptrace {
             refuse_without_mounts(spec, &tried)?;
             match try_ptrace() {
-                Ok(()) => return Plan::make(&mounts, spec, tier, job_id(host)?, &Groups::none()),
+                Ok(()) => return Plan::make(host, &mounts, spec, tier, job_id(host)?, &Groups::none()),
                 Err(errno) => tried.push((tier, explain_seize(errno))),
             }
             continue;
@@ -136,7 +136,7 @@ pub fn preview(host: &Host, spec: &JailSpec) -> Result<Plan, JailError> {
                 let _ = wait_for(pid, true);
                 let job = job_id(host)?;
                 let mut groups = make_groups(host, &mounts, spec, tier, &job);
-                let plan = Plan::make(&mounts, spec, tier, job, &groups);
+                let plan = Plan::make(host, &mounts, spec, tier, job, &groups);
                 groups.remove();
                 return plan;
             }
@@ -262,7 +262,7 @@ pub fn start(host: &Host, spec: &JailSpec) -> Result<Running, JailError> {
         // Before the cgroups, which would stay if this failed.
         let (ours, theirs) = Channel::pair().map_err(system("making a socket"))?;
         let mut groups = make_groups(host, &mounts, spec, tier, &job);
-        let plan = match Plan::make(&mounts, spec, tier, job, &groups) {
+        let plan = match Plan::make(host, &mounts, spec, tier, job, &groups) {
             Ok(plan) => plan,
             Err(error) => {
                 groups.remove();

@@ -1,5 +1,8 @@
 //! Holding processes by ptrace(2): every process and thread that comes from a seized one is traced as well, from its first
 //! instruction on, and dies with the tracer.
+//!
+//! A tracer is a thread, not a process: when it ends, the kernel kills what it traced, in one go and under the lock that
+//! fork needs to add a process.
 
 use std::ffi::{c_int, c_uint, c_ulong};
 use std::time::Duration;
@@ -53,21 +56,30 @@ fn request(what: c_uint, tid: i32, data: c_ulong) -> Result<(), Errno> {
     Errno::result(unsafe { libc::ptrace(what, tid, none, data) }).map(drop)
 }
 
-/// Waits for the next event of any traced thread or child. `None`: nothing at the moment; `ECHILD`: there is neither any
-/// more, nor can there be again.
-pub fn wait_any(block: bool) -> Result<Option<(i32, Event)>, Errno> {
-    let flags = libc::__WALL | if block { 0 } else { libc::WNOHANG };
+/// Waits for the next event of any traced thread or child. `None`: [`interrupt`] was called; `ECHILD`: there is neither
+/// any more, nor can there be again.
+pub fn wait_any() -> Result<Option<(i32, Event)>, Errno> {
     let mut status = 0;
-    loop {
-        // SAFETY: `status` is live and writable; no usage is asked for.
-        let got = unsafe { libc::wait4(-1, &raw mut status, flags, std::ptr::null_mut()) };
-        match Errno::result(got) {
-            Ok(0) => return Ok(None),
-            Ok(tid) => return Ok(Some((tid, event(status)))),
-            Err(Errno::EINTR) => {}
-            Err(e) => return Err(e),
-        }
+    // SAFETY: `status` is live and writable; no usage is asked for.
+    let got = unsafe { libc::wait4(-1, &raw mut status, libc::__WALL, std::ptr::null_mut()) };
+    match Errno::result(got) {
+        Ok(tid) => Ok(Some((tid, event(status)))),
+        Err(Errno::EINTR) => Ok(None),
+        Err(e) => Err(e),
     }
+}
+
+/// Number of the calling thread.
+pub fn thread_id() -> i32 {
+    // The system call itself: a static glibc was linked without its gettid(), which std refers to weakly.
+    // SAFETY: takes no pointers and cannot fail.
+    unsafe { libc::syscall(libc::SYS_gettid) as i32 }
+}
+
+/// Makes a thread of this process return from [`wait_any`], if it is waiting there.
+pub fn interrupt(tid: i32) {
+    // SAFETY: takes no pointers; a number that is no thread of this process is refused.
+    unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tid, libc::SIGRTMIN()) };
 }
 
 fn event(status: c_int) -> Event {
@@ -78,6 +90,27 @@ fn event(status: c_int) -> Event {
         (0, signal) => Event::Signal(signal),
         (EVENT_STOP, signal) if signal != libc::SIGTRAP => Event::Stopped(signal),
         _ => Event::Trap,
+    }
+}
+
+/// Sets this process's signals up for tracing: no SIGCHLD for stops, of which there are some for every fork of the job (who
+/// waits is woken all the same), and [`interrupt`] works.
+pub fn prepare_signals() {
+    extern "C" fn nothing(_: c_int) {}
+    // SAFETY: all-zero is a valid sigaction: default, no flags, empty mask. The handler does nothing; without
+    // SA_RESTART it makes a waiting thread return.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = libc::SIG_DFL;
+        action.sa_flags = libc::SA_NOCLDSTOP;
+        libc::sigaction(libc::SIGCHLD, &raw const action, std::ptr::null_mut());
+        action.sa_sigaction = nothing as *const () as usize;
+        action.sa_flags = 0;
+        libc::sigaction(libc::SIGRTMIN(), &raw const action, std::ptr::null_mut());
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGRTMIN());
+        libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
     }
 }
 
@@ -130,9 +163,7 @@ mod tests {
         let pid = std::process::id() as i32;
         assert!(is_process(pid));
         let thread = std::thread::spawn(|| {
-            // SAFETY: takes no pointers.
-            let tid = unsafe { libc::gettid() };
-            is_process(tid)
+            is_process(thread_id())
         });
         assert!(!thread.join().unwrap());
     }
