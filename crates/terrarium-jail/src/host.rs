@@ -200,7 +200,9 @@ impl Host {
     pub fn children(&self, pid: u32) -> Vec<u32> {
         let Ok(tasks) = fs::read_dir(self.path(format!("/proc/{pid}/task"))) else { return Vec::new() };
         let lists = tasks.flatten().filter_map(|t| fs::read_to_string(t.path().join("children")).ok());
-        lists.flat_map(|l| l.split_ascii_whitespace().filter_map(|p| p.parse().ok()).collect::<Vec<_>>()).collect()
+        lists
+            .flat_map(|l| l.split_ascii_whitespace().filter_map(|p| p.parse().ok()).collect::<Vec<_>>())
+            .collect()
     }
 
     /// All that descend from a process, as long as their parents live or it adopts orphans.
@@ -218,7 +220,8 @@ impl Host {
     pub fn tasks_of(&self, uid: u32) -> u64 {
         let threads = |pid| -> Option<u64> {
             let text = self.read(format!("/proc/{pid}/status")).ok()?;
-            let field = |name: &str| text.lines().find_map(|l| l.strip_prefix(name))?.split_ascii_whitespace().next();
+            let field =
+                |name: &str| text.lines().find_map(|l| l.strip_prefix(name))?.split_ascii_whitespace().next();
             (field("Uid:")? == uid.to_string()).then(|| field("Threads:")?.parse().ok())?
         };
         self.pids().into_iter().filter_map(threads).sum()

@@ -16,7 +16,8 @@ use terrarium_core::CpuSet;
 use terrarium_sys::Errno;
 use terrarium_sys::fds::{Channel, Incoming, close_from, let_go_of_standard_files};
 use terrarium_sys::process::{
-    self, Command, Forked, Namespaces, WaitStatus, clone_process, exit_now, kill_all, peek_ended, signal_one, wait_for,
+    self, Command, Forked, Namespaces, WaitStatus, clone_process, exit_now, kill_all, peek_ended, signal_one,
+    wait_for,
 };
 use terrarium_sys::signals::{Inherited, SignalFd};
 use terrarium_sys::step::{Interpreter, Planned};
@@ -154,7 +155,12 @@ fn start_main(init: &Init<'_>, notes: u64, listener_channel: Option<&Channel>) -
     process::spawn_sharing(&mut || become_main(init, notes, false, listener_channel))
 }
 
-pub(crate) fn become_main(init: &Init<'_>, notes: u64, joined: bool, listener_channel: Option<&Channel>) -> ! {
+pub(crate) fn become_main(
+    init: &Init<'_>,
+    notes: u64,
+    joined: bool,
+    listener_channel: Option<&Channel>,
+) -> ! {
     let tell = |message: FromInit| init.channel.send(&message.encode(), None);
     let mut interpreter = Interpreter::new();
     interpreter.notes = notes;
@@ -213,7 +219,10 @@ fn serve(
             _ => PollTimeout::NONE,
         };
         let _ = poll(&mut fds, timeout);
-        let third = fds.get(2 + usize::from(tracer.is_some())).and_then(PollFd::revents).unwrap_or(PollFlags::empty());
+        let third = fds
+            .get(2 + usize::from(tracer.is_some()))
+            .and_then(PollFd::revents)
+            .unwrap_or(PollFlags::empty());
         let mut state = lock(state_of_all);
         if third.contains(PollFlags::POLLIN) {
             if let (Some(fd), Some(cpus)) = (&listener, cpus) {

@@ -151,8 +151,7 @@ impl Running {
             self.wait_for_orphans(&mut seen);
         }
         let counted = self.groups.counted();
-        let survivors =
-            if seen.gave_up { self.below() } else { Vec::new() };
+        let survivors = if seen.gave_up { self.below() } else { Vec::new() };
         let wall = self.started.elapsed();
         let cgroups_left = self.groups.remove();
         if let Some(terminal) = &self.terminal {

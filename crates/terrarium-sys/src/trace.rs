@@ -162,9 +162,7 @@ mod tests {
     fn processes_and_threads_are_told_apart() {
         let pid = std::process::id() as i32;
         assert!(is_process(pid));
-        let thread = std::thread::spawn(|| {
-            is_process(thread_id())
-        });
+        let thread = std::thread::spawn(|| is_process(thread_id()));
         assert!(!thread.join().unwrap());
     }
 }
