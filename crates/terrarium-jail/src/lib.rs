@@ -12,6 +12,7 @@ mod error;
 mod gpu;
 pub mod host;
 mod init;
+pub mod only;
 pub mod plan;
 pub mod reap;
 mod running;

@@ -17,6 +17,7 @@ use crate::affinity::mask;
 use crate::cgroup::{Groups, Wanted};
 use crate::error::JailError;
 use crate::host::Mount;
+use crate::only;
 use crate::spec::{JailSpec, Shm};
 use crate::view::{self, RealFiles, note};
 
@@ -61,7 +62,7 @@ impl Plan {
         if tier == Tier::Userns {
             init_steps.extend(identity_steps());
         }
-        init_steps.extend(view::steps(&spec.view, &groups.covers(mounts), mounts, &RealFiles)?);
+        init_steps.extend(view::steps(&spec.view, tier, &groups.covers(mounts), mounts, &RealFiles)?);
         if limits.pids.as_ref().and_then(|l| l.enforced_by) == Some(Enforcer::RlimitNproc) {
             init_steps.push(Planned::noting(Step::ProbeNproc, note::NPROC));
         }
@@ -225,6 +226,10 @@ fn main_steps(
             .map_err(|_| view::ViewError::Nul { path: directory.clone() })?;
         steps.push(Step::ChangeDir { path }.into());
     }
+    if !spec.view.only.is_empty() {
+        // Last: it stops more than the steps before it need.
+        steps.push(only::landlock_in_addition(&spec.view, &RealFiles)?);
+    }
     Ok(steps)
 }
 
@@ -262,6 +267,12 @@ pub(crate) fn heed_notes(notes: u64, limits: &mut Limits, findings: &mut Vec<Fin
         findings.push(Finding::new(
             "socket-open",
             "a service manager's socket could not be covered: the job could have processes started outside",
+        ));
+    }
+    if has(note::LANDLOCK) {
+        findings.push(Finding::new(
+            "landlock-missing",
+            "--only is held by mounts alone: Landlock's rules could not be added to them",
         ));
     }
     if has(note::CGROUP) {
@@ -310,6 +321,8 @@ impl fmt::Display for Plan {
             for planned in steps {
                 let optional = match (planned.when, planned.note) {
                     (When::Noted(note::CHROOT), _) => " (in a chroot)",
+                    (When::Noted(note::PROC), _) => " (if /proc could not be mounted)",
+                    (When::Noted(note::ONE_BY_ONE), _) => " (before Linux 5.12)",
                     (_, Some(_)) => " (if it can)",
                     _ => "",
                 };

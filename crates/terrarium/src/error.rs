@@ -1,6 +1,6 @@
 //! What an error means: its exit code and its hint are decided here and nowhere else.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use terrarium_core::cpus::CpuError;
 use terrarium_core::exit;
@@ -25,6 +25,10 @@ pub(crate) enum CliError {
     Path { flag: &'static str, path: PathBuf, why: String },
     #[error("{0}")]
     Conflict(String),
+    #[error("the working directory {} is not in what --only shows", directory.display())]
+    DirectoryNotShown { directory: PathBuf },
+    #[error("{}", not_shown(what, path, leads_to))]
+    NotShown { what: String, path: PathBuf, leads_to: PathBuf, add: PathBuf },
     #[error("cannot write the report to {}: {source}", path.display())]
     Report { path: PathBuf, source: std::io::Error },
     #[error("there is no user `{0}`")]
@@ -37,6 +41,21 @@ pub(crate) enum CliError {
 fn is_powerless_namespace(error: &JailError) -> bool {
     matches!(error, JailError::Step { step, errno: Errno::EPERM | Errno::EACCES }
         if step.contains("uid_map") || step.starts_with("keep mounts"))
+}
+
+fn not_shown(what: &str, path: &Path, leads_to: &Path) -> String {
+    let path = path.display();
+    match leads_to.display() {
+        end if end.to_string() == path.to_string() => format!("{what} {path} is not in what --only shows"),
+        end => format!("{what} {path}, which leads to {end}, and that is not in what --only shows"),
+    }
+}
+
+/// A path as a shell takes it for one word.
+fn word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = text.chars().all(|c| c.is_alphanumeric() || "/._-+@%,:=".contains(c));
+    if is_plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 impl CliError {
@@ -56,6 +75,11 @@ impl CliError {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
+            CliError::DirectoryNotShown { directory } => {
+                let path = word(directory);
+                return Some(format!("add --only {path} (or {path}:ro), or start elsewhere"));
+            }
+            CliError::NotShown { add, .. } => return Some(format!("add --only {}:ro", word(add))),
             CliError::Jail(JailError::NotContained { tried })
                 if tried.iter().any(|(_, why)| why.contains("user namespaces")) =>
             {
