@@ -37,10 +37,10 @@ pub(crate) enum CliError {
     CleanForAll,
 }
 
-/// A user namespace could be made but gives no rights inside: Ubuntu's AppArmor rule.
+/// Namespaces could be made but give no right to mount: Ubuntu's AppArmor rule, or Landlock around us.
 fn is_powerless_namespace(error: &JailError) -> bool {
     matches!(error, JailError::Step { step, errno: Errno::EPERM | Errno::EACCES }
-        if step.contains("uid_map") || step.starts_with("keep mounts"))
+        if step.contains("uid_map") || step.starts_with("keep mounts") || step.starts_with("bind / on /proc"))
 }
 
 fn not_shown(what: &str, path: &Path, leads_to: &Path) -> String {
@@ -103,8 +103,9 @@ impl CliError {
                 "make the target first, or bind into a private /tmp (--private-tmp)"
             }
             CliError::Jail(error) if is_powerless_namespace(error) => {
-                "this host lets users make user namespaces but gives them no rights inside \
-                 (kernel.apparmor_restrict_unprivileged_userns=1); an administrator can set it to 0 or give terrarium an AppArmor profile"
+                "nothing may be mounted here. Inside of a run with --only that is always so. Else this host lets users make user \
+                 namespaces but gives them no rights inside (kernel.apparmor_restrict_unprivileged_userns=1); an administrator \
+                 can set it to 0 or give terrarium an AppArmor profile"
             }
             CliError::CleanForAll => "add --user NAME",
             _ => return None,

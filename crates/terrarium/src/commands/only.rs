@@ -144,7 +144,10 @@ impl Shown<'_> {
         }
         let walked = walk(path);
         let lost = walked.links.iter().find(|(link, _)| !self.has(&link.path) && !self.links.contains(link));
-        let lost = lost.map(|(link, rest)| link.path.join(rest));
+        let lost = lost.map(|(link, rest)| match rest.as_os_str().is_empty() {
+            true => link.path.clone(),
+            false => link.path.join(rest),
+        });
         match lost.or_else(|| (!self.has(&walked.end)).then_some(walked.end)) {
             Some(lost) => Err(CliError::NotShown {
                 what: what.to_owned(),
@@ -159,7 +162,9 @@ impl Shown<'_> {
     /// What to name so that a program can run: with its libraries, but not a whole home.
     fn suggest(&self, program: &Path) -> PathBuf {
         let directory = program.parent().unwrap_or(program);
-        let in_bin = directory.file_name().is_some_and(|name| name == "bin" || name == "sbin");
+        // pyenv, asdf and mise call what stands for a program a shim.
+        let in_bin =
+            directory.file_name().is_some_and(|name| name == "bin" || name == "sbin" || name == "shims");
         match directory.parent().filter(|_| in_bin) {
             Some(prefix)
                 if prefix.parent().is_some()
@@ -346,6 +351,7 @@ mod tests {
         assert_eq!(suggest("/home/u/.local/bin/tool"), "/home/u/.local");
         assert_eq!(suggest("/opt/conda/envs/x/bin/python"), "/opt/conda/envs/x");
         assert_eq!(suggest("/data/run.sh"), "/data");
+        assert_eq!(suggest("/home/u/.pyenv/shims/python3"), "/home/u/.pyenv");
     }
 
     #[test]
