@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{getegid, geteuid};
 use terrarium_core::report::{Enforcer, Limit, Limits};
 use terrarium_core::{Finding, JobId, Tier};
+use terrarium_sys::caps;
 use terrarium_sys::process::Namespaces;
 use terrarium_sys::seccomp::Filter;
 use terrarium_sys::step::{Planned, Step, When, rlimit};
@@ -227,6 +228,11 @@ fn main_steps(
         steps.push(Step::ChangeDir { path }.into());
     }
     if !spec.view.only.is_empty() {
+        if tier == Tier::Root {
+            // What is mounted is part of file systems that hold more: by number root could open the rest.
+            let (name, number) = ("CAP_DAC_READ_SEARCH", caps::DAC_READ_SEARCH);
+            steps.push(Step::DropCapability { name, number }.into());
+        }
         // Last: it stops more than the steps before it need.
         steps.push(only::landlock_in_addition(&spec.view, &RealFiles)?);
     }

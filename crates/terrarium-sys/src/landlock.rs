@@ -17,7 +17,7 @@ pub enum Access {
     Read,
     /// Read and write what is there, make and remove nothing: for devices and /proc.
     Use,
-    /// Everything.
+    /// Everything but making device nodes.
     Write,
 }
 
@@ -53,6 +53,8 @@ mod right {
     pub(super) const READ_DIR: u64 = 1 << 3;
     /// Up to MAKE_SYM.
     pub(super) const ABI_1: u64 = (1 << 13) - 1;
+    /// MAKE_CHAR and MAKE_BLOCK.
+    pub(super) const MAKE_DEVICE: u64 = 1 << 6 | 1 << 11;
     pub(super) const REFER: u64 = 1 << 13;
     pub(super) const TRUNCATE: u64 = 1 << 14;
     /// The only ones that a rule for a file may name.
@@ -76,7 +78,7 @@ fn rights(access: Access) -> u64 {
         Access::List => right::READ_DIR,
         Access::Read => right::READ_DIR | right::READ_FILE | right::EXECUTE,
         Access::Use => right::READ_DIR | right::READ_FILE | right::WRITE_FILE | right::TRUNCATE,
-        Access::Write => right::ABI_1 | right::REFER | right::TRUNCATE,
+        Access::Write => (right::ABI_1 & !right::MAKE_DEVICE) | right::REFER | right::TRUNCATE,
     }
 }
 

@@ -175,6 +175,13 @@ pub enum Step {
     Seccomp(Filter),
     /// Give up all capabilities for good.
     DropCapabilities,
+    /// Give up one capability for good.
+    DropCapability {
+        /// Its name, for the plan.
+        name: &'static str,
+        /// Its number, below 32.
+        number: u32,
+    },
     /// Change the working directory, by path: what was mounted over it counts.
     ChangeDir {
         /// Where to.
@@ -332,6 +339,7 @@ impl Interpreter {
                 Ok(())
             }
             Step::DropCapabilities => crate::caps::drop_all(),
+            Step::DropCapability { number, .. } => crate::caps::drop_one(*number),
             Step::ChangeDir { path } => change_directory(path),
         }
     }
@@ -412,6 +420,7 @@ impl fmt::Display for Step {
                 "seccomp: refuse TIOCSTI"
             }),
             Step::DropCapabilities => write!(f, "drop all capabilities"),
+            Step::DropCapability { name, .. } => write!(f, "drop {name}"),
             Step::ChangeDir { path } => write!(f, "change to {}", s(path)),
         }
     }

@@ -26,7 +26,11 @@ pub(crate) enum CliError {
     #[error("{0}")]
     Conflict(String),
     #[error("the working directory {} is not in what --only shows", directory.display())]
-    DirectoryNotShown { directory: PathBuf },
+    DirectoryNotShown {
+        directory: PathBuf,
+        /// The home, or more: not to be suggested.
+        wide: bool,
+    },
     #[error("{}", not_shown(what, path, leads_to))]
     NotShown { what: String, path: PathBuf, leads_to: PathBuf, add: PathBuf },
     #[error("cannot write the report to {}: {source}", path.display())]
@@ -75,7 +79,10 @@ impl CliError {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
-            CliError::DirectoryNotShown { directory } => {
+            CliError::DirectoryNotShown { wide: true, .. } => {
+                "start in the directory of the job, and name it: --only ."
+            }
+            CliError::DirectoryNotShown { directory, .. } => {
                 let path = word(directory);
                 return Some(format!("add --only {path} (or {path}:ro), or start elsewhere"));
             }

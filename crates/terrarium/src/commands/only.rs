@@ -100,7 +100,9 @@ pub(crate) fn check(
     };
     let directory = directory.unwrap_or(Path::new("/"));
     if directory != Path::new("/") && !shown.has(directory) {
-        return Err(CliError::DirectoryNotShown { directory: directory.to_owned() });
+        let wide = ["/tmp", "/var/tmp"].map(Path::new).contains(&directory)
+            || shown.home.as_deref().is_some_and(|home| home.starts_with(directory));
+        return Err(CliError::DirectoryNotShown { directory: directory.to_owned(), wide });
     }
     for only in &view.only {
         shown.check_environment(&only.path)?;
@@ -172,7 +174,8 @@ impl Shown<'_> {
             {
                 prefix.to_owned()
             }
-            _ => directory.to_owned(),
+            _ if in_bin => directory.to_owned(),
+            _ => program.to_owned(),
         }
     }
 
@@ -322,7 +325,7 @@ mod tests {
         assert_eq!(lost(&venv, Path::new("python3")), Some(pythons.clone()));
         let both = view(&[root.join("venv"), pythons.clone()]);
         assert_eq!(lost(&both, &python), None);
-        assert_eq!(lost(&both, Path::new("./run")), Some(root.join("project")));
+        assert_eq!(lost(&both, Path::new("./run")), Some(root.join("project/run")));
         let project = view(&[root.join("project")]);
         assert_eq!(lost(&project, Path::new("./run")), Some(root.join("venv")));
         assert_eq!(lost(&project, Path::new("./by-env")), Some(root.join("venv")));
@@ -350,7 +353,7 @@ mod tests {
         assert_eq!(suggest("/home/u/bin/python3"), "/home/u/bin");
         assert_eq!(suggest("/home/u/.local/bin/tool"), "/home/u/.local");
         assert_eq!(suggest("/opt/conda/envs/x/bin/python"), "/opt/conda/envs/x");
-        assert_eq!(suggest("/data/run.sh"), "/data");
+        assert_eq!(suggest("/home/u/run.sh"), "/home/u/run.sh");
         assert_eq!(suggest("/home/u/.pyenv/shims/python3"), "/home/u/.pyenv");
     }
 

@@ -176,6 +176,7 @@ fn what_could_not_work_is_refused_with_what_to_add() {
         refused(&here, "sh", &at_data)
             .err_has("the working directory")
             .err_has(&format!("hint: add --only {at_data}"));
+        refused(&here, "sh", "/tmp").err_has("--only .");
         refused(&here, "venv/bin/python3", &project).err_has("leads to").err_has(&add);
         refused(&here, "./script", &project).err_has(&add);
         refused(&here, &format!("{home}/other/file"), &project).err_has("is not in what --only shows");
@@ -274,6 +275,43 @@ fn a_job_of_root_does_not_get_out() {
     assert!(!fs::exists("/etc/stray").unwrap() || landlock::abi() < 2);
     let _ = fs::remove_file("/etc/stray");
     let _ = fs::remove_file("/usr/bin/stray");
+}
+
+/// Opens a file by its number, through a directory of the same file system.
+const BY_NUMBER: &str = "import ctypes, os, sys
+c = ctypes.CDLL(None, use_errno=True)
+class Handle(ctypes.Structure):
+    _fields_ = [('size', ctypes.c_uint), ('kind', ctypes.c_int), ('data', ctypes.c_ubyte * 128)]
+handle = Handle(size=128)
+if len(sys.argv) == 2:
+    found = c.name_to_handle_at(-100, sys.argv[1].encode(), ctypes.byref(handle), ctypes.byref(ctypes.c_int()), 0)
+    print(bytes(handle).hex() if found == 0 else '')
+else:
+    handle = Handle.from_buffer_copy(bytes.fromhex(sys.argv[2]))
+    top = os.open('.', os.O_RDONLY | os.O_DIRECTORY)
+    file = c.open_by_handle_at(top, ctypes.byref(handle), os.O_RDONLY)
+    print(os.read(file, 99) if file >= 0 else os.strerror(ctypes.get_errno()))
+";
+
+#[test]
+fn no_file_can_be_opened_by_its_number() {
+    let home = home("number");
+    let project = format!("{home}/project");
+    let python = |args: &[&str]| {
+        let done = Command::new("/usr/bin/python3")
+            .args(["-c", BY_NUMBER])
+            .args(args)
+            .current_dir(&project)
+            .output();
+        String::from_utf8(done.unwrap().stdout).unwrap().trim().to_owned()
+    };
+    let handle = python(&[&format!("{home}/.ssh/id")]);
+    requires!(!is_root() || python(&["open", &handle]).contains("secret"), "no numbers on this file system");
+    for tier in tiers() {
+        let command = ["/usr/bin/python3", "-c", BY_NUMBER, "open", &handle];
+        let done = job(tier, ["--only", &project, "-q"], command).directory(&project).run();
+        assert_eq!(done.out, "Operation not permitted\n", "{tier:?}: {}", done.err);
+    }
 }
 
 #[test]
