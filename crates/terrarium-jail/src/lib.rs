@@ -12,6 +12,7 @@ mod error;
 mod gpu;
 pub mod host;
 mod init;
+mod new_root;
 pub mod only;
 pub mod plan;
 pub mod reap;

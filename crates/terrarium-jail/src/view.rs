@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 
 use terrarium_core::{Bytes, Tier};
 use terrarium_sys::step::{Planned, SLOTS, Step, When, flags};
-use thiserror::Error;
 
 use crate::cgroup::Cover;
 use crate::host::{Mount, mount_of};
+use crate::new_root;
 use crate::only;
 use crate::spec::{Bind, Shm, View};
+
+pub use crate::error::ViewError;
 
 /// Notes of steps that may fail ([`Planned::note`]).
 pub mod note {
@@ -35,95 +37,6 @@ pub mod note {
     pub const ONE_BY_ONE: u8 = 8;
     /// Landlock's rules could not be put on.
     pub const LANDLOCK: u8 = 9;
-}
-
-/// Why a view cannot be made.
-#[derive(Debug, Error, PartialEq, Eq)]
-pub enum ViewError {
-    /// A path with a NUL byte.
-    #[error("the path {path:?} holds a NUL byte")]
-    Nul {
-        /// Which.
-        path: PathBuf,
-    },
-    /// Two wishes that exclude each other.
-    #[error("{path} is named in both {first} and {second}", path = path.display())]
-    Conflict {
-        /// Which path.
-        path: PathBuf,
-        /// A flag.
-        first: &'static str,
-        /// Another.
-        second: &'static str,
-    },
-    /// Hiding everything.
-    #[error("/ cannot be hidden; name the directories that are to be hidden")]
-    HideRoot,
-    /// Something that the job has of its own.
-    #[error("{flag} {path}: the job gets its own /proc and /dev/shm, and needs /dev", path = path.display())]
-    OwnAnyway {
-        /// A flag.
-        flag: &'static str,
-        /// The path.
-        path: PathBuf,
-    },
-    /// A bind over everything.
-    #[error("--bind cannot show anything at /; name the directories that are to be shown")]
-    OverRoot,
-    /// Too many binds.
-    #[error("{count} --bind are too many; {most} are possible", most = SLOTS - RESERVED)]
-    TooManyBinds {
-        /// How many.
-        count: usize,
-    },
-    /// The target of a bind is not there.
-    #[error("the target {target} of --bind does not exist, and terrarium makes nothing on the host", target = target.display())]
-    NoTarget {
-        /// Which.
-        target: PathBuf,
-    },
-    /// `--only /`.
-    #[error("--only / shows everything; leave it out, or name less")]
-    OnlyEverything,
-    /// Something that is shown to every job.
-    #[error("--only {}: the job sees /proc, /dev and /sys anyway", path.display())]
-    ShownAnyway {
-        /// The path.
-        path: PathBuf,
-    },
-    /// Once with and once without `:ro`.
-    #[error("--only {0} and --only {0}:ro are both there; which one is meant?", path.display())]
-    OnlyTwice {
-        /// The path.
-        path: PathBuf,
-    },
-    /// Shown and hidden.
-    #[error("--hide {} hides what --only {} shows; leave it out: what is not named is not there", hidden.display(), path.display())]
-    OnlyHidden {
-        /// What is to be shown.
-        path: PathBuf,
-        /// What is to be hidden.
-        hidden: PathBuf,
-    },
-    /// Shown, with something over it.
-    #[error("--bind to {} covers what --only {} shows; leave out one of them", target.display(), path.display())]
-    OnlyCovered {
-        /// What is to be shown.
-        path: PathBuf,
-        /// The target of the bind.
-        target: PathBuf,
-    },
-    /// The root directory is no mount, so it cannot be exchanged.
-    #[error("--only cannot be had in a chroot whose root directory is no mount")]
-    OnlyInChroot,
-    /// A directory over a file or the other way round.
-    #[error("--bind {source_path} to {target}: one is a directory and the other is not", source_path = source_path.display(), target = target.display())]
-    Kinds {
-        /// What.
-        source_path: PathBuf,
-        /// Where.
-        target: PathBuf,
-    },
 }
 
 /// What kind of thing a path is; the caller looks, so that the planning stays pure.
@@ -168,7 +81,7 @@ pub(crate) fn text(s: &str) -> CString {
 }
 
 /// Slots kept for cgroups: v2, and the v1 hierarchies that can hold a limit or count.
-const RESERVED: usize = 8;
+pub(crate) const RESERVED: usize = 8;
 
 pub(crate) const TMP: [&str; 2] = ["/tmp", "/var/tmp"];
 
@@ -295,7 +208,7 @@ pub fn steps(
         };
         steps.push(Planned::noting(proc, note::PROC));
     } else {
-        only::compose(view, tier, mounts, look, &mut steps)?;
+        new_root::compose(view, tier, mounts, look, &mut steps)?;
     }
     private(view, mounts, look, &mut steps)?;
     for (slot, bind) in view.binds.iter().enumerate() {
@@ -313,7 +226,7 @@ pub fn steps(
         read_only_bound(path, &view.binds, mounts, &mut steps)?;
     }
     if !view.only.is_empty() {
-        only::close(&mut steps);
+        new_root::close(&mut steps);
     }
     if view.no_network {
         steps.push(Step::LoopbackUp.into());
@@ -458,7 +371,7 @@ fn private(
     }
     if !view.only.is_empty() {
         // A private /tmp is in the new root already, under what is named in it.
-        return only::close_dev(view, mounts, steps);
+        return new_root::close_dev(view, mounts, steps);
     }
     for target in private_tmps(view) {
         if look.is_dir(&target) == Some(true) {
@@ -471,7 +384,13 @@ fn private(
 /// A bind target inside a fresh, empty directory has to be made first.
 fn make_target(bind: &Bind, view: &View, look: &dyn Look, steps: &mut Vec<Planned>) -> Result<(), ViewError> {
     if !only::holds(view, look, &bind.target) {
-        return only::make_target(view, look, &bind.target, look.is_dir(&bind.source) != Some(false), steps);
+        return new_root::make_target(
+            view,
+            look,
+            &bind.target,
+            look.is_dir(&bind.source) != Some(false),
+            steps,
+        );
     }
     let Some(root) =
         private_roots(view).into_iter().find(|p| bind.target.starts_with(p) && &bind.target != p)

