@@ -51,7 +51,7 @@ fn not_shown(what: &str, path: &Path, leads_to: &Path) -> String {
     let path = path.display();
     match leads_to.display() {
         end if end.to_string() == path.to_string() => format!("{what} {path} is not in what --only shows"),
-        end => format!("{what} {path}, which leads to {end}, and that is not in what --only shows"),
+        end => format!("{what} {path} leads to {end}, which --only does not show"),
     }
 }
 

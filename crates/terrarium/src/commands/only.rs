@@ -185,7 +185,7 @@ impl Shown<'_> {
         let home = text.lines().filter_map(|line| line.split_once('=')).find(|(key, _)| key.trim() == "home");
         match home {
             Some((_, home)) if home.trim().starts_with('/') => {
-                let what = format!("the environment {} is made from", directory.display());
+                let what = format!("{}/pyvenv.cfg: its Python", directory.display());
                 self.check_path(&what, &Path::new(home.trim()).join("python3"))
             }
             _ => Ok(()),
@@ -340,7 +340,7 @@ mod tests {
         fs::copy(root.join("pythons/3.12/bin/python3.12"), root.join("venv/bin/python3")).unwrap();
         let venv = view(&[root.join("venv")]);
         let error = shown(&venv).check_environment(&root.join("venv")).unwrap_err();
-        assert!(error.to_string().contains("made from"), "{error}");
+        assert!(error.to_string().contains("pyvenv.cfg: its Python"), "{error}");
         let both = view(&[root.join("venv"), root.join("pythons")]);
         shown(&both).check_environment(&root.join("venv")).unwrap();
     }
