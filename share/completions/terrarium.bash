@@ -133,7 +133,7 @@ _terrarium() {
             return 0
             ;;
         terrarium__subcmd__run)
-            opts="-q -h -V --mem --swap --require-mem --cpus --pids --time --grace --kill-wait --gpus --threads --net --bind --ro --hide --private-tmp --shm --clean-shm --no-new-privileges --require --report --dry-run --quiet --help --version"
+            opts="-q -h -V --mem --swap --require-mem --cpus --pids --time --grace --kill-wait --gpus --threads --net --only --bind --ro --hide --private-tmp --shm --clean-shm --no-new-privileges --require --report --dry-run --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -177,6 +177,10 @@ _terrarium() {
                     ;;
                 --net)
                     COMPREPLY=($(compgen -W "host none" -- "${cur}"))
+                    return 0
+                    ;;
+                --only)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --bind)

@@ -13,6 +13,8 @@ mod gpu;
 mod hold;
 pub mod host;
 mod init;
+mod new_root;
+pub mod only;
 pub mod plan;
 pub mod reap;
 mod running;

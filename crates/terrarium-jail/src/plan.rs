@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{getegid, geteuid};
 use terrarium_core::report::{Enforcer, Limit, Limits};
 use terrarium_core::{Finding, JobId, Tier};
+use terrarium_sys::caps;
 use terrarium_sys::process::Namespaces;
 use terrarium_sys::seccomp::Filter;
 use terrarium_sys::step::{Planned, Step, When, rlimit};
@@ -17,6 +18,7 @@ use crate::affinity::mask;
 use crate::cgroup::{Groups, Wanted};
 use crate::error::JailError;
 use crate::host::{Host, Mount};
+use crate::only;
 use crate::spec::{JailSpec, Shm, View};
 use crate::view::{self, RealFiles, note};
 
@@ -66,7 +68,7 @@ impl Plan {
             init_steps.push(Step::AdoptOrphans.into());
             findings.extend(open_in_ptrace(&spec.view));
         } else {
-            init_steps.extend(view::steps(&spec.view, &groups.covers(mounts), mounts, &RealFiles)?);
+            init_steps.extend(view::steps(&spec.view, tier, &groups.covers(mounts), mounts, &RealFiles)?);
         }
         if limits.pids.as_ref().and_then(|l| l.enforced_by) == Some(Enforcer::RlimitNproc) {
             init_steps.push(Planned::noting(Step::ProbeNproc, note::NPROC));
@@ -276,6 +278,15 @@ fn main_steps(
             .map_err(|_| view::ViewError::Nul { path: directory.clone() })?;
         steps.push(Step::ChangeDir { path }.into());
     }
+    if !spec.view.only.is_empty() {
+        if tier == Tier::Root {
+            // What is mounted is part of file systems that hold more: by number root could open the rest.
+            let (name, number) = ("CAP_DAC_READ_SEARCH", caps::DAC_READ_SEARCH);
+            steps.push(Step::DropCapability { name, number }.into());
+        }
+        // Last: it stops more than the steps before it need.
+        steps.push(only::landlock_in_addition(&spec.view, &RealFiles)?);
+    }
     Ok(steps)
 }
 
@@ -313,6 +324,12 @@ pub(crate) fn heed_notes(notes: u64, limits: &mut Limits, findings: &mut Vec<Fin
         findings.push(Finding::new(
             "socket-open",
             "a service manager's socket could not be covered: the job could have processes started outside",
+        ));
+    }
+    if has(note::LANDLOCK) {
+        findings.push(Finding::new(
+            "landlock-missing",
+            "--only is held by mounts alone: Landlock's rules could not be added to them",
         ));
     }
     if has(note::CGROUP) {
@@ -361,6 +378,8 @@ impl fmt::Display for Plan {
             for planned in steps {
                 let optional = match (planned.when, planned.note) {
                     (When::Noted(note::CHROOT), _) => " (in a chroot)",
+                    (When::Noted(note::PROC), _) => " (if /proc could not be mounted)",
+                    (When::Noted(note::ONE_BY_ONE), _) => " (before Linux 5.12)",
                     (_, Some(_)) => " (if it can)",
                     _ => "",
                 };

@@ -1,4 +1,5 @@
 //! One file a command.
 
+pub(crate) mod only;
 pub(crate) mod reap;
 pub(crate) mod run;

@@ -23,6 +23,8 @@ use crate::cli::{Net, RunArgs, ShmArg};
 use crate::error::CliError;
 use crate::{nvml, out, summary};
 
+use super::only;
+
 /// Runs the job; returns the exit code.
 pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
     let host = Host::default();
@@ -92,7 +94,7 @@ fn dry_run(args: &RunArgs, host: &Host, spec: &JailSpec) -> Result<u8, CliError>
 }
 
 /// An existing path without symlinks in it; refused with what is wrong.
-fn existing(flag: &'static str, path: &Path) -> Result<PathBuf, CliError> {
+pub(super) fn existing(flag: &'static str, path: &Path) -> Result<PathBuf, CliError> {
     fs::canonicalize(path).map_err(|error| CliError::Path {
         flag,
         path: path.to_owned(),
@@ -168,7 +170,10 @@ fn view_of(args: &RunArgs, host: &Host, uid: u32, gpus: &Gpus) -> Result<View, C
     // What the user shows on purpose is shown; and under something hidden nothing is left to cover.
     sockets.retain(|s| !binds.iter().any(|b| b.source == *s) && !hidden.iter().any(|h| s.starts_with(h)));
     let sockets = sockets.into_iter().filter_map(|s| fs::canonicalize(s).ok()).collect();
+    let (only, links) = only::named(&args.only)?;
     Ok(View {
+        only,
+        links,
         binds,
         read_only,
         hidden,
@@ -222,9 +227,12 @@ fn spec_of(args: &RunArgs, host: &Host, uid: u32, allowed: &CpuSet) -> Result<(J
     let view = view_of(args, host, uid, &gpus)?;
     check_conflicts(args, directory.as_deref(), &view)?;
     let job_cpus = cpus.clone().unwrap_or_else(|| allowed.clone());
+    let mut env = environment(args, job_cpus.len(), &gpus);
+    only::own_tmp(&view, &mut env);
+    only::check(&view, &args.command, directory.as_deref(), &env)?;
     let spec = JailSpec {
         command: args.command.clone(),
-        env: environment(args, job_cpus.len(), &gpus),
+        env,
         directory,
         limits: Limits {
             memory: args.mem,

@@ -8,6 +8,7 @@ mod contain;
 mod gpu;
 mod limits;
 mod nested;
+mod only;
 mod oracle;
 mod refusals;
 mod report;
