@@ -132,29 +132,41 @@ pub(crate) fn check(view: &View) -> Result<(), ViewError> {
     Ok(())
 }
 
+/// Whether something is to be read-only in something that is not.
+pub(crate) fn read_only_below_writable(view: &View) -> bool {
+    let writable = |path: &Path| {
+        view.only.iter().any(|only| !only.read_only && path != only.path && path.starts_with(&only.path))
+    };
+    view.only.iter().any(|only| only.read_only && writable(&only.path))
+}
+
 /// Whether a path of the host is there in the job, and not only as a way to something else. Everything is
 /// without `--only`.
 pub(crate) fn holds(view: &View, look: &dyn Look, path: &Path) -> bool {
     view.only.is_empty() || held(view, look).iter().any(|place| path.starts_with(&place.path))
 }
 
-fn rules(view: &View, look: &dyn Look) -> Result<Vec<Rule>, ViewError> {
-    places(view, look).iter().map(|place| Ok(Rule { path: c(&place.path)?, access: place.access })).collect()
+fn rule(place: &Place) -> Result<Rule, ViewError> {
+    Ok(Rule { path: c(&place.path)?, access: place.access })
 }
 
 /// The view by Landlock alone, for a tier without mounts; needs no_new_privs.
 ///
-/// What lies below a named path cannot be hidden or made read-only by it. /tmp and /var/tmp are allowed as
-/// [`places`] has them: there they are the host's. A kernel without Landlock is a failure (`EOPNOTSUPP`).
-pub fn landlock_step(view: &View, look: &dyn Look) -> Result<Planned, ViewError> {
-    let files = Some(rules(view, look)?);
+/// What lies below a named path cannot be hidden or made read-only by it. `tmp` is the job's own directory for temporary files,
+/// instead of a /tmp of its own. A kernel without Landlock is a failure (`EOPNOTSUPP`).
+pub(crate) fn landlock_step(view: &View, tmp: Option<&Path>, look: &dyn Look) -> Result<Planned, ViewError> {
+    let not_there = private_tmps(view);
+    let mut places = places(view, look);
+    places.retain(|place| !not_there.contains(&place.path));
+    places.extend(tmp.map(|path| Place { path: path.to_owned(), access: Access::Write }));
+    let files = Some(places.iter().map(rule).collect::<Result<_, _>>()?);
     Ok(Step::Landlock(Landlock { files, least_abi: 1, required: true, ..Landlock::default() }).into())
 }
 
 /// The same on top of the mounts: it also holds for a directory that a descriptor leads to, and for root. Nothing is
 /// said where the kernel has none, for the mounts hold.
 pub(crate) fn landlock_in_addition(view: &View, look: &dyn Look) -> Result<Planned, ViewError> {
-    let mut files = rules(view, look)?;
+    let mut files = places(view, look).iter().map(rule).collect::<Result<Vec<_>, _>>()?;
     // All that there is below the new root is shown.
     files.push(Rule { path: text("/"), access: Access::List });
     // With ABI 1 no file could be moved from one directory to another.

@@ -10,6 +10,7 @@ use nix::unistd::{getegid, geteuid};
 use terrarium_core::report::{Enforcer, Limit, Limits};
 use terrarium_core::{Finding, JobId, Tier};
 use terrarium_sys::caps;
+use terrarium_sys::landlock::Landlock;
 use terrarium_sys::process::Namespaces;
 use terrarium_sys::seccomp::Filter;
 use terrarium_sys::step::{Planned, Step, When, rlimit};
@@ -43,15 +44,24 @@ pub struct Plan {
     pub findings: Vec<Finding>,
 }
 
+/// What was found and made on the host for a plan.
+#[derive(Clone, Copy)]
+pub(crate) struct Found<'a> {
+    pub(crate) host: &'a Host,
+    pub(crate) mounts: &'a [Mount],
+    pub(crate) groups: &'a Groups,
+    /// The job's own directory for temporary files, where it cannot have a /tmp of its own.
+    pub(crate) tmp: Option<&'a Path>,
+}
+
 impl Plan {
     pub(crate) fn make(
-        host: &Host,
-        mounts: &[Mount],
         spec: &JailSpec,
         tier: Tier,
         job: JobId,
-        groups: &Groups,
+        found: &Found<'_>,
     ) -> Result<Plan, JailError> {
+        let &Found { host, mounts, groups, tmp } = found;
         let mut findings = Vec::new();
         let limits = limits(spec, tier, groups, &mut findings);
         let memory_enforcer = limits.memory.as_ref().and_then(|l| l.enforced_by);
@@ -90,7 +100,7 @@ impl Plan {
                 net: own && spec.view.no_network,
             },
             init_steps,
-            main_steps: main_steps(spec, tier, &limits, groups, users_tasks)?,
+            main_steps: main_steps(spec, tier, &limits, groups, Traced { users_tasks, tmp })?,
             limits,
             cgroups: groups.paths().into_iter().map(Path::to_owned).collect(),
             findings,
@@ -224,12 +234,18 @@ fn limits(spec: &JailSpec, tier: Tier, groups: &Groups, findings: &mut Vec<Findi
     Limits { memory, swap, cpus, pids, time_seconds }
 }
 
+/// What only a job that is held by ptrace needs.
+struct Traced<'a> {
+    users_tasks: u64,
+    tmp: Option<&'a Path>,
+}
+
 fn main_steps(
     spec: &JailSpec,
     tier: Tier,
     limits: &Limits,
     groups: &Groups,
-    users_tasks: u64,
+    traced: Traced<'_>,
 ) -> Result<Vec<Planned>, JailError> {
     let mut steps: Vec<Planned> = Vec::new();
     for (procs, path) in groups.v1_procs() {
@@ -249,7 +265,7 @@ fn main_steps(
     }
     if let Some(limit) = limits.pids.as_ref().filter(|l| l.enforced_by == Some(Enforcer::RlimitNprocUser)) {
         // Init's two threads come on top.
-        let limit = limit.value + users_tasks + 2;
+        let limit = limit.value + traced.users_tasks + 2;
         steps.push(Step::Rlimit { name: "RLIMIT_NPROC", resource: rlimit::NPROC, limit }.into());
     }
     if let Some(cpus) = &spec.limits.cpus {
@@ -264,6 +280,9 @@ fn main_steps(
     }
     if tier == Tier::Ptrace {
         steps.push(Step::Seccomp(Filter::traced()).into());
+        // A process outside that belongs to the user could be made to do what the job may not: Landlock, where it has
+        // scopes (Linux 6.12), keeps it from being signalled, traced and written to.
+        steps.push(Step::Landlock(Landlock { signals: true, ..Landlock::default() }).into());
     }
     if limits.cpus.as_ref().is_some_and(|l| l.enforced_by == Some(Enforcer::Seccomp)) {
         // There can be one such supervisor only: in a run in a run, the outer one's CPUs hold.
@@ -285,7 +304,10 @@ fn main_steps(
             steps.push(Step::DropCapability { name, number }.into());
         }
         // Last: it stops more than the steps before it need.
-        steps.push(only::landlock_in_addition(&spec.view, &RealFiles)?);
+        steps.push(match tier {
+            Tier::Ptrace => only::landlock_step(&spec.view, traced.tmp, &RealFiles)?,
+            _ => only::landlock_in_addition(&spec.view, &RealFiles)?,
+        });
     }
     Ok(steps)
 }

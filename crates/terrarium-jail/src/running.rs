@@ -24,7 +24,7 @@ use crate::error::JailError;
 use crate::host::{Host, parse_stat};
 use crate::plan::{Plan, heed_notes};
 use crate::shared;
-use crate::start::explain_seize;
+use crate::start::{OwnTmp, explain_seize};
 use crate::supervision::{Action, Cause, Config, Event, Notice, Supervision};
 use crate::survivors;
 use crate::wire::{FromInit, MAX, ToInit, what};
@@ -67,6 +67,7 @@ pub struct Running {
     pub(crate) others: Vec<u32>,
     /// What was in shared memory before the job, if the job shares it.
     pub(crate) shared_before: Option<HashSet<shared::Id>>,
+    pub(crate) _tmp: Option<OwnTmp>,
     pub(crate) command: String,
     pub(crate) keep: Vec<RawFd>,
     /// The job's PATH.

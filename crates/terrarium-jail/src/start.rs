@@ -3,6 +3,8 @@
 use std::ffi::{CString, OsString};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
 
 use nix::unistd::geteuid;
@@ -12,17 +14,21 @@ use terrarium_sys::process::{
     Command, Forked, Namespaces, WaitStatus, clone_process, exit_now, signal_one, user, wait_for,
 };
 use terrarium_sys::step::{Interpreter, Planned, Step};
-use terrarium_sys::{Errno, signals, trace};
+use terrarium_sys::{Errno, landlock, signals, trace};
 
 use crate::cgroup::{Context, Groups, Wanted};
 use crate::error::JailError;
 use crate::host::{Host, Mount};
 use crate::init::Init;
-use crate::plan::{Plan, identity_steps, wanted};
+use crate::only;
+use crate::plan::{Found, Plan, identity_steps, wanted};
 use crate::running::Running;
 use crate::shared;
 use crate::spec::{JailSpec, Shm};
 use crate::view;
+
+/// Where programs look for a directory for temporary files.
+const TMP_VARIABLES: [&str; 3] = ["TMPDIR", "TMP", "TEMP"];
 
 /// The tiers that may be possible here, best first.
 fn tiers() -> Vec<Tier> {
@@ -84,6 +90,10 @@ fn powerless(host: &Host, spec: &JailSpec) -> Option<String> {
 fn stands_against(host: &Host, spec: &JailSpec, tier: Tier) -> Option<String> {
     match tier {
         Tier::Userns => powerless(host, spec),
+        Tier::Ptrace if !spec.view.only.is_empty() && landlock::abi() == 0 => Some(
+            "--only needs Landlock there, which this kernel lacks (Linux 5.13) or has switched off"
+                .to_owned(),
+        ),
         Tier::Root | Tier::Ptrace => None,
     }
 }
@@ -118,7 +128,14 @@ pub fn preview(host: &Host, spec: &JailSpec) -> Result<Plan, JailError> {
         if tier == Tier::Ptrace {
             refuse_without_mounts(spec, &tried)?;
             match try_ptrace() {
-                Ok(()) => return Plan::make(host, &mounts, spec, tier, job_id(host)?, &Groups::none()),
+                Ok(()) => {
+                    return Plan::make(
+                        spec,
+                        tier,
+                        job_id(host)?,
+                        &Found { host, mounts: &mounts, groups: &Groups::none(), tmp: None },
+                    );
+                }
                 Err(errno) => tried.push((tier, explain_seize(errno))),
             }
             continue;
@@ -136,7 +153,8 @@ pub fn preview(host: &Host, spec: &JailSpec) -> Result<Plan, JailError> {
                 let _ = wait_for(pid, true);
                 let job = job_id(host)?;
                 let mut groups = make_groups(host, &mounts, spec, tier, &job);
-                let plan = Plan::make(host, &mounts, spec, tier, job, &groups);
+                let found = Found { host, mounts: &mounts, groups: &groups, tmp: None };
+                let plan = Plan::make(spec, tier, job, &found);
                 groups.remove();
                 return plan;
             }
@@ -200,6 +218,8 @@ fn refuse_without_mounts(spec: &JailSpec, tried: &[(Tier, String)]) -> Result<()
         (view.private_tmp, "--private-tmp"),
         (view.no_network, "--net none"),
         (view.shm_asked && view.shm != Shm::Host, "--shm SIZE"),
+        // Landlock's rules only add up.
+        (only::read_only_below_writable(view), "--only PATH:ro below another --only"),
     ];
     let flags: Vec<&str> = wishes.iter().filter(|(asked, _)| *asked).map(|(_, flag)| *flag).collect();
     if flags.is_empty() {
@@ -215,17 +235,48 @@ fn not_contained(spec: &JailSpec, tried: Vec<(Tier, String)>) -> JailError {
     }
 }
 
-fn strings(spec: &JailSpec, job: &JobId) -> Result<Command, JailError> {
+/// A directory for temporary files, for a job that cannot have a /tmp of its own; gone with this.
+pub(crate) struct OwnTmp {
+    path: PathBuf,
+}
+
+impl OwnTmp {
+    fn make(job: &JobId) -> Result<OwnTmp, JailError> {
+        let path = PathBuf::from(format!("/tmp/terrarium-{job}"));
+        match std::fs::DirBuilder::new().mode(0o700).create(&path) {
+            Ok(()) => Ok(OwnTmp { path }),
+            Err(source) => Err(JailError::Host { what: path.display().to_string(), source }),
+        }
+    }
+}
+
+impl Drop for OwnTmp {
+    fn drop(&mut self) {
+        // What cannot be removed is found by `reap`.
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
+
+fn strings(spec: &JailSpec, job: &JobId, tmp: Option<&OwnTmp>) -> Result<Command, JailError> {
     let string = |s: &OsString| CString::new(s.as_bytes()).map_err(|_| JailError::Nul);
     let args = spec.command.iter().map(string).collect::<Result<Vec<_>, _>>()?;
     let mut env = Vec::with_capacity(spec.env.len() + 1);
     for (name, value) in &spec.env {
+        let value = match tmp {
+            Some(tmp) if TMP_VARIABLES.iter().any(|v| name == v) => tmp.path.as_os_str(),
+            _ => value,
+        };
         let mut entry = name.as_bytes().to_vec();
         entry.push(b'=');
         entry.extend_from_slice(value.as_bytes());
         env.push(string(&OsString::from_vec(entry))?);
     }
     env.push(string(&format!("TERRARIUM_JOB={job}").into())?);
+    for name in TMP_VARIABLES.iter().filter(|v| !spec.env.iter().any(|(name, _)| name == *v)) {
+        if let Some(tmp) = tmp {
+            env.push(string(&format!("{name}={}", tmp.path.display()).into())?);
+        }
+    }
     Ok(Command::new(args, env))
 }
 
@@ -238,7 +289,6 @@ pub fn start(host: &Host, spec: &JailSpec) -> Result<Running, JailError> {
     let mounts = read_mounts(host, spec)?;
     let system = |what| move |errno| JailError::System { what, errno };
     let job = job_id(host)?;
-    let command = strings(spec, &job)?;
     let (inherited, signals) = signals::take_over().map_err(system("taking over signals"))?;
     let mut tried = Vec::new();
     for tier in tiers() {
@@ -262,7 +312,14 @@ pub fn start(host: &Host, spec: &JailSpec) -> Result<Running, JailError> {
         // Before the cgroups, which would stay if this failed.
         let (ours, theirs) = Channel::pair().map_err(system("making a socket"))?;
         let mut groups = make_groups(host, &mounts, spec, tier, &job);
-        let plan = match Plan::make(host, &mounts, spec, tier, job, &groups) {
+        let tmp = match traces && !view::private_tmps(&spec.view).is_empty() {
+            true => Some(OwnTmp::make(&job)?),
+            false => None,
+        };
+        let command = strings(spec, &job, tmp.as_ref())?;
+        let found =
+            Found { host, mounts: &mounts, groups: &groups, tmp: tmp.as_ref().map(|tmp| tmp.path.as_path()) };
+        let plan = match Plan::make(spec, tier, job, &found) {
             Ok(plan) => plan,
             Err(error) => {
                 groups.remove();
@@ -304,6 +361,7 @@ pub fn start(host: &Host, spec: &JailSpec) -> Result<Running, JailError> {
                     tried,
                     others,
                     shared_before,
+                    _tmp: tmp,
                     command: spec
                         .command
                         .first()

@@ -88,6 +88,12 @@ impl CliError {
                 return Some(format!("add --only {path} (or {path}:ro), or start elsewhere"));
             }
             CliError::NotShown { add, .. } => return Some(format!("add --only {}:ro", word(add))),
+            CliError::Jail(JailError::NeedsMounts { flags, .. }) if flags.contains("--hide") => {
+                "--only shows nothing but what it names, here too; or leave the flags out"
+            }
+            CliError::Jail(JailError::NeedsMounts { .. }) => {
+                "leave them out, or ask an administrator for user namespaces"
+            }
             CliError::Jail(JailError::NotContained { tried })
                 if tried.iter().any(|(_, why)| why.contains("user namespaces")) =>
             {
