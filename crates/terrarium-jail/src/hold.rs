@@ -34,7 +34,7 @@ impl Hold {
         }
     }
 
-    /// Whether it is known without looking that nothing is left.
+    /// Whether no traced process is known.
     pub(crate) fn is_empty(&self) -> bool {
         matches!(self, Hold::Tracer(tracees) if tracees.processes.is_empty())
     }

@@ -392,7 +392,7 @@ impl State<'_> {
 
     /// From here on all that is left is killed.
     fn kill(&mut self) {
-        if self.killing || self.hold.is_empty() {
+        if self.killing {
             return;
         }
         self.killing = true;

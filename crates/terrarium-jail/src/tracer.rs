@@ -107,10 +107,13 @@ fn trace_all(state: &Mutex<State<'_>>) {
                     state.child_changed(tid, status, None);
                 }
             }
+            Ok(None) if state.killing => return,
             Ok(None) => {}
             Err(_) => state.finish(),
         }
-        if state.killing {
+        // If none is known, mostly none is left. But a child that was forked just before the last one known ended may
+        // not have made its first stop yet; that is waited for.
+        if state.killing && !state.hold.is_empty() {
             return;
         }
     }

@@ -16,4 +16,5 @@ mod shared;
 mod signals;
 mod support;
 mod terminal;
+mod traced;
 mod view;
