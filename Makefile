@@ -1,6 +1,6 @@
 # terrarium: `make demo` and `make test` do everything on a fresh Debian 12 with Rust and root.
 
-.PHONY: help build demo test bench install check clean
+.PHONY: help build demo test bench compare install check clean
 HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 PREFIX ?= /usr/local
 
@@ -9,6 +9,7 @@ help:
 	@echo 'make test     install what is missing and run all tests (cgroup v2 in a virtual machine)'
 	@echo 'make build    the release build at target/release/terrarium'
 	@echo 'make bench    measure against bubblewrap, unshare and plain fork and exec'
+	@echo 'make compare  try what escapes from terrarium and its peers, print the table of README.md (some 8 minutes)'
 	@echo 'make install  copy to PREFIX ($(PREFIX))'
 
 # Each line of output is a step, so that a long build shows that it is alive.
@@ -44,6 +45,10 @@ check:
 bench: build
 	@scripts/setup test
 	@cargo xtask bench
+
+compare: build
+	@scripts/setup compare
+	@cargo xtask compare
 
 install: build
 	install -D -m 755 target/release/terrarium $(DESTDIR)$(PREFIX)/bin/terrarium

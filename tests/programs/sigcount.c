@@ -1,5 +1,5 @@
-// sigcount [SECONDS]: says which signals arrive, and how many, for SECONDS (30). To see what is
-// passed on to a job, once and not twice. SIGTERM: exit 3. SIGTSTP: stops as it would by default.
+// sigcount [SECONDS] [--stay]: says which signals arrive, and how many, for SECONDS (30). To see what is
+// passed on to a job, once and not twice. SIGTERM: exit 3, unless it is to stay. SIGTSTP: stops as it would by default.
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdio.h>
@@ -23,9 +23,11 @@ static double now(void)
 int main(int argc, char **argv)
 {
 	char *end = "";
+	int stay = argc > 1 && !strcmp(argv[argc - 1], "--stay");
+	argc -= stay;
 	double seconds = argc == 2 ? strtod(argv[1], &end) : 30;
 	if (argc > 2 || *end || seconds <= 0) {
-		fputs("usage: sigcount [SECONDS]\n", stderr);
+		fputs("usage: sigcount [SECONDS] [--stay]\n", stderr);
 		return 64;
 	}
 	// Blocked and waited for, so that printing is safe; caught, so that /proc shows it.
@@ -50,7 +52,7 @@ int main(int argc, char **argv)
 			continue;
 		printf("SIG%s %d\n", sigabbrev_np(s), ++counts[s]);
 		fflush(stdout);
-		if (s == SIGTERM)
+		if (s == SIGTERM && !stay)
 			return 3;
 		if (s == SIGTSTP) {
 			signal(SIGTSTP, SIG_DFL);

@@ -1,5 +1,5 @@
-// zombies N: N processes lose their parent and then exit. Only an init can collect them, so one
-// that does not is shown up: what is left of them in state Z after 300 ms is counted.
+// zombies N: N processes lose their parent and then exit. Only PID 1 can collect them, so a
+// PID 1 that does not is shown up: those of them left in state Z after 300 ms are counted.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,18 +7,22 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static int is_zombie(pid_t pid)
+// Of these alone: without a PID namespace those of the whole machine are there to see.
+static int count_zombies(const pid_t *pids, long n)
 {
-	char path[64], text[512];
-	snprintf(path, sizeof path, "/proc/%d/stat", pid);
-	FILE *f = fopen(path, "r");
-	if (!f)
-		return 0;
-	size_t n = fread(text, 1, sizeof text - 1, f);
-	fclose(f);
-	text[n] = 0;
-	char *name_end = strrchr(text, ')'); // the name may hold anything, a ')' too
-	return name_end && !strncmp(name_end, ") Z", 3);
+	int count = 0;
+	for (long i = 0; i < n; i++) {
+		char path[300], text[512];
+		snprintf(path, sizeof path, "/proc/%d/stat", pids[i]);
+		FILE *f = fopen(path, "r");
+		if (!f)
+			continue;
+		size_t length = fread(text, 1, sizeof text - 1, f);
+		fclose(f);
+		text[length] = 0;
+		count += strstr(text, "(zombies) Z") != NULL;
+	}
+	return count;
 }
 
 int main(int argc, char **argv)
@@ -29,9 +33,11 @@ int main(int argc, char **argv)
 		fputs("usage: zombies N\n", stderr);
 		return 64;
 	}
-	pid_t *orphans = mmap(NULL, n * sizeof *orphans, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (orphans == MAP_FAILED)
+	pid_t *pids = mmap(NULL, (size_t)n * sizeof *pids, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (pids == MAP_FAILED) {
+		perror("zombies: mmap");
 		return 1;
+	}
 	pid_t parent = fork();
 	if (parent == 0) {
 		int alive[2]; // reads as ended when the parent, its only writer, is gone
@@ -46,7 +52,7 @@ int main(int argc, char **argv)
 				close(alive[1]);
 				_exit(read(alive[0], &c, 1) != 0);
 			}
-			orphans[i] = pid;
+			pids[i] = pid;
 		}
 		_exit(0);
 	}
@@ -56,9 +62,6 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	usleep(300 * 1000);
-	int count = 0;
-	for (long i = 0; i < n; i++)
-		count += is_zombie(orphans[i]);
-	printf("zombies %d\n", count);
+	printf("zombies %d\n", count_zombies(pids, n));
 	return 0;
 }

@@ -1,6 +1,7 @@
 //! What a checkout needs besides cargo: `cargo xtask --help`.
 
 mod bench;
+mod compare;
 mod generate;
 mod tidy;
 
@@ -32,6 +33,8 @@ enum Task {
     },
     /// Measure terrarium beside its peers, in the same minutes on the same machine
     Bench(bench::BenchArgs),
+    /// Try what terrarium and its peers hold, pass on and report, and print a table
+    Compare(compare::CompareArgs),
 }
 
 /// Where the checkout lies.
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Task::Generate { check: false } => generate::write(&root()),
         Task::Generate { check: true } => generate::check(&root()),
         Task::Bench(args) => bench::run(&root(), &args),
+        Task::Compare(args) => compare::run(&root(), &args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

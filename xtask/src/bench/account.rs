@@ -1,4 +1,4 @@
-//! As whom the benchmarks run: an ordinary user, for that is who uses terrarium.
+//! As whom benchmarks and comparisons run: an ordinary user, for that is who uses terrarium.
 
 use std::fmt;
 use std::process::{Command, Stdio};
@@ -16,7 +16,7 @@ const NOBODY: u32 = 65534;
 
 /// A user, and whether becoming it takes a step.
 #[derive(Clone, Debug)]
-pub(super) struct Account {
+pub(crate) struct Account {
     name: String,
     uid: u32,
     /// Set if it is not the account of this process.
@@ -25,14 +25,14 @@ pub(super) struct Account {
 
 impl Account {
     /// That of this process.
-    pub(super) fn own() -> Self {
+    pub(crate) fn own() -> Self {
         let uid = Uid::current();
         let name = User::from_uid(uid).ok().flatten().map_or_else(|| format!("uid {uid}"), |user| user.name);
         Self { name, uid: uid.as_raw(), other: None }
     }
 
     /// That of this process, unless it is root.
-    pub(super) fn ordinary() -> Result<Self> {
+    pub(crate) fn ordinary() -> Result<Self> {
         if !Uid::current().is_root() {
             return Ok(Self::own());
         }
@@ -42,19 +42,24 @@ impl Account {
         })
     }
 
-    pub(super) fn is_own(&self) -> bool {
+    pub(crate) fn is_own(&self) -> bool {
         self.other.is_none()
     }
 
+    /// User and group as numbers, if becoming this account takes a step.
+    pub(crate) fn other_ids(&self) -> Option<[String; 2]> {
+        self.other.map(|gid| [self.uid.to_string(), gid.to_string()])
+    }
+
     /// What to put before a command so that it runs as this account.
-    pub(super) fn prefix(&self) -> Vec<String> {
+    pub(crate) fn prefix(&self) -> Vec<String> {
         let Some(gid) = self.other else { return Vec::new() };
         let (uid, gid) = (self.uid.to_string(), gid.to_string());
         ["setpriv", "--reuid", &uid, "--regid", &gid, "--clear-groups", "--"].map(str::to_owned).to_vec()
     }
 
     /// A command that runs as this account.
-    pub(super) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         match self.prefix().split_first() {
             Some((first, rest)) => {
                 let mut command = Command::new(first);

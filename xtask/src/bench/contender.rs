@@ -131,7 +131,7 @@ pub(super) fn fit(contenders: impl IntoIterator<Item = Contender>) -> Result<(Ve
 }
 
 /// Where a program lies, as a shell would find it; also where an ordinary user's path does not lead.
-fn find(program: &OsStr) -> Option<PathBuf> {
+pub(crate) fn find(program: &OsStr) -> Option<PathBuf> {
     if program.as_encoded_bytes().contains(&b'/') {
         return Some(program.into()).filter(|path: &PathBuf| path.is_file());
     }

@@ -1,11 +1,11 @@
 //! Benchmarks with peers, measured in turn in the same minutes: on a shared machine a ratio
 //! says something where a number alone does not. SPEC.md cites them.
 
-mod account;
-mod contender;
+pub(crate) mod account;
+pub(crate) mod contender;
 mod inside;
 mod memory;
-mod place;
+pub(crate) mod place;
 mod report;
 mod samples;
 mod start;

@@ -7,15 +7,15 @@ use super::account::Account;
 use crate::Result;
 
 /// The checkout and what was built of it.
-pub(super) struct Place {
+pub(crate) struct Place {
     root: PathBuf,
     target: PathBuf,
     /// The terrarium that is measured.
-    pub(super) terrarium: PathBuf,
+    pub(crate) terrarium: PathBuf,
 }
 
 impl Place {
-    pub(super) fn new(root: &Path) -> Result<Self> {
+    pub(crate) fn new(root: &Path) -> Result<Self> {
         let target = crate::target(root);
         let built =
             ["release", "x86_64-unknown-linux-gnu/release"].map(|part| target.join(part).join("terrarium"));
@@ -39,11 +39,11 @@ impl Place {
     }
 
     /// A program of tests/programs.
-    pub(super) fn program(&self, name: &str) -> PathBuf {
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.programs().join(name)
     }
 
-    pub(super) fn compile_programs(&self) -> Result {
+    pub(crate) fn compile_programs(&self) -> Result {
         let script = self.root.join("tests/programs/build");
         succeed(Command::new(&script).arg(self.programs()).stdout(Stdio::null()))
     }

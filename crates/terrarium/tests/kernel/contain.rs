@@ -159,6 +159,14 @@ fn stopped_processes() {
 }
 
 #[test]
+fn every_way_to_make_a_process() {
+    for tier in tiers() {
+        let done = job(tier, [""; 0], [&program("clone_flags")]).run();
+        done.code_is(0).out_has("clone_flags ").err_has("clone_flags");
+    }
+}
+
+#[test]
 fn frozen_processes() {
     requires!(tiers().contains(&Tier::Root), "only root can freeze");
     let done = job(Tier::Root, [""; 0], [program("frozen")]).run();
