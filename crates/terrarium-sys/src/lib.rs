@@ -10,6 +10,7 @@ pub mod entry;
 pub mod fds;
 pub mod ipc;
 pub mod landlock;
+pub mod meeting;
 pub mod process;
 pub mod seccomp;
 pub mod signals;

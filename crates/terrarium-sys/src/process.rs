@@ -324,12 +324,28 @@ impl PidFd {
     }
 }
 
+pub(crate) fn enter_namespace(fd: std::os::fd::RawFd) -> Result<(), Errno> {
+    // SAFETY: takes no pointers; the kernel checks what the descriptor is.
+    Errno::result(unsafe { libc::setns(fd, 0) }).map(drop)
+}
+
+/// Makes this process the leader of a process group of its own.
+pub fn leave_group() {
+    // SAFETY: takes no pointers.
+    unsafe { libc::setpgid(0, 0) };
+}
+
 /// CPUs this thread may run on, as numbers.
 pub fn allowed_cpus() -> Result<Vec<usize>, Errno> {
+    allowed_cpus_of(0)
+}
+
+/// CPUs that a process may run on; 0 is this thread.
+pub fn allowed_cpus_of(pid: i32) -> Result<Vec<usize>, Errno> {
     let mut mask = vec![0u8; crate::step::AFFINITY_BYTES];
     // SAFETY: the kernel writes at most the given length into `mask`.
     let n = Errno::result(unsafe {
-        libc::syscall(libc::SYS_sched_getaffinity, 0, mask.len(), mask.as_mut_ptr())
+        libc::syscall(libc::SYS_sched_getaffinity, pid, mask.len(), mask.as_mut_ptr())
     })?;
     mask.truncate(n as usize);
     Ok(cpus_of(&mask))

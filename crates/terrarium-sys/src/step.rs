@@ -148,6 +148,13 @@ pub enum Step {
         /// The name.
         name: CString,
     },
+    /// Enter a namespace; of PIDs, only children do.
+    JoinNamespace {
+        /// What it was opened as.
+        fd: RawFd,
+        /// Its kind, for the plan.
+        kind: &'static str,
+    },
     /// Be the parent of every orphan among the descendants.
     AdoptOrphans,
     /// Nobody without CAP_SYS_PTRACE may look into this process or trace it.
@@ -325,6 +332,7 @@ impl Interpreter {
             Step::Landlock(landlock) => landlock.apply(),
             Step::LoopbackUp => loopback_up(),
             Step::Name { name } => prctl(libc::PR_SET_NAME, name.as_ptr() as c_ulong),
+            Step::JoinNamespace { fd, .. } => crate::process::enter_namespace(*fd),
             Step::AdoptOrphans => crate::trace::adopt_orphans(),
             Step::Undumpable => prctl(libc::PR_SET_DUMPABLE, 0),
             Step::CgroupNamespace => {
@@ -408,6 +416,7 @@ impl fmt::Display for Step {
             Step::Landlock(landlock) => landlock.fmt(f),
             Step::LoopbackUp => write!(f, "bring up lo"),
             Step::Name { name } => write!(f, "be called {}", s(name)),
+            Step::JoinNamespace { kind, .. } => write!(f, "enter the job's {kind} namespace"),
             Step::AdoptOrphans => write!(f, "become the parent of orphans"),
             Step::Undumpable => write!(f, "close init to ptrace"),
             Step::CgroupNamespace => write!(f, "show the job its own cgroup as the root"),

@@ -15,7 +15,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("terrarium-sys", &[]),
     ("terrarium-jail", &["terrarium-core", "terrarium-sys"]),
     ("terrarium-observe", &["terrarium-core"]),
-    ("terrarium", &["terrarium-core", "terrarium-sys", "terrarium-jail", "terrarium-observe"]),
+    ("terrarium-batch", &[]),
+    ("terrarium", &["terrarium-core", "terrarium-sys", "terrarium-jail", "terrarium-observe", "terrarium-batch"]),
     // Loaded into foreign processes, or loads foreign libraries: stands alone.
     ("terrarium-nvml", &[]),
     // Above all layers: it reads the tables from which pages are generated and checked.
