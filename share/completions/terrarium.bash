@@ -133,7 +133,7 @@ _terrarium() {
             return 0
             ;;
         terrarium__subcmd__run)
-            opts="-q -h -V --mem --swap --require-mem --cpus --pids --time --grace --kill-wait --gpus --threads --net --bind --ro --hide --private-tmp --shm --clean-shm --no-new-privileges --require --report --dry-run --quiet --help --version"
+            opts="-q -h -V --mem --swap --require-mem --cpus --pids --time --grace --kill-wait --orphans --with-parent --gpus --threads --net --bind --ro --hide --private-tmp --shm --clean-shm --no-new-privileges --require --report --dry-run --summary --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -165,6 +165,10 @@ _terrarium() {
                     ;;
                 --kill-wait)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --orphans)
+                    COMPREPLY=($(compgen -W "end keep" -- "${cur}"))
                     return 0
                     ;;
                 --gpus)
@@ -201,6 +205,10 @@ _terrarium() {
                     ;;
                 --report)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --summary)
+                    COMPREPLY=($(compgen -W "full line none" -- "${cur}"))
                     return 0
                     ;;
                 *)

@@ -36,6 +36,8 @@ complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l pids -d 'Mos
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l time -d 'Wall-clock time, such as 1h30m; then SIGTERM, and SIGKILL after --grace' -r
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l grace -d 'From SIGTERM (by the time limit, or sent to terrarium) to SIGKILL; or never' -r
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l kill-wait -d 'How long to wait for killed processes to be gone before naming them as survivors' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l orphans -d 'Processes whose parent has died while the command runs: end them after --grace, or keep them' -r -f -a "end\t'End them, with what descends from them, after --grace'
+keep\t'Leave them alone until the job ends'"
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l gpus -d 'GPUs: none, or indices such as 0,1 within those visible now' -r
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l threads -d 'Threads that numerical libraries start in each process: auto (the job\'s CPUs), a number, or off' -r
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l net -d 'Network: the host\'s, or none but the job\'s own loopback' -r -f -a "host\t'The host\'s network'
@@ -46,7 +48,11 @@ complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l hide -d 'Mak
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l shm -d 'Size of the job\'s own /dev/shm [default: --mem, or half of the node\'s memory]; or share the host\'s' -r
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l require -d 'Refuse to start in a weaker tier: root, userns or ptrace' -r
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l report -d 'Write the summary as JSON to this file' -r -F
+complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l summary -d 'The summary at the end: full, one line, or none' -r -f -a "full\t'What the job used and left'
+line\t'The same in one line, for logs'
+none\t'None; notes are still written'"
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l require-mem -d 'Refuse to start if --mem cannot be enforced for the job as a whole'
+complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l with-parent -d 'End the job, as by SIGTERM, when the process that started terrarium ends'
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l private-tmp -d 'Give the job its own empty /tmp and /var/tmp, in memory, of the size of --shm'
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l clean-shm -d 'With --shm host: delete what the job left there, unless a process outside holds it'
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l no-new-privileges -d 'No setuid program (sudo, apptainer) gives the job more rights; always so for ordinary users'

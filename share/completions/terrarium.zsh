@@ -37,6 +37,8 @@ _arguments "${_arguments_options[@]}" : \
 '--time=[Wall-clock time, such as 1h30m; then SIGTERM, and SIGKILL after --grace]:TIME:_default' \
 '--grace=[From SIGTERM (by the time limit, or sent to terrarium) to SIGKILL; or never]:TIME:_default' \
 '--kill-wait=[How long to wait for killed processes to be gone before naming them as survivors]:TIME:_default' \
+'--orphans=[Processes whose parent has died while the command runs\: end them after --grace, or keep them]:end|keep:((end\:"End them, with what descends from them, after --grace"
+keep\:"Leave them alone until the job ends"))' \
 '--gpus=[GPUs\: none, or indices such as 0,1 within those visible now]:none|LIST:_default' \
 '--threads=[Threads that numerical libraries start in each process\: auto (the job'\''s CPUs), a number, or off]:auto|N|off:_default' \
 '--net=[Network\: the host'\''s, or none but the job'\''s own loopback]:host|none:((host\:"The host'\''s network"
@@ -47,7 +49,11 @@ none\:"Only the job'\''s own loopback"))' \
 '--shm=[Size of the job'\''s own /dev/shm \[default\: --mem, or half of the node'\''s memory\]; or share the host'\''s]:SIZE|host:_default' \
 '--require=[Refuse to start in a weaker tier\: root, userns or ptrace]:TIER:_default' \
 '--report=[Write the summary as JSON to this file]:FILE:_files' \
+'--summary=[The summary at the end\: full, one line, or none]:full|line|none:((full\:"What the job used and left"
+line\:"The same in one line, for logs"
+none\:"None; notes are still written"))' \
 '--require-mem[Refuse to start if --mem cannot be enforced for the job as a whole]' \
+'--with-parent[End the job, as by SIGTERM, when the process that started terrarium ends]' \
 '--private-tmp[Give the job its own empty /tmp and /var/tmp, in memory, of the size of --shm]' \
 '--clean-shm[With --shm host\: delete what the job left there, unless a process outside holds it]' \
 '--no-new-privileges[No setuid program (sudo, apptainer) gives the job more rights; always so for ordinary users]' \

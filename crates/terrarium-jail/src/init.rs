@@ -21,6 +21,7 @@ use terrarium_sys::signals::{Inherited, SignalFd};
 use terrarium_sys::step::{Interpreter, Planned};
 
 use crate::affinity;
+use crate::children::Tender;
 use crate::view::note;
 use crate::wire::{FromInit, MAX, Reached, ToInit, what};
 
@@ -47,6 +48,8 @@ pub(crate) struct Init<'a> {
     pub(crate) cgroup_procs: Option<BorrowedFd<'a>>,
     /// What sched_setaffinity is held to, if it is answered.
     pub(crate) cpus: Option<&'a CpuSet>,
+    /// Processes whose parent has died are ended after this grace (`None` inside: never).
+    pub(crate) end_orphans: Option<Option<Duration>>,
 }
 
 struct State<'a> {
@@ -67,6 +70,7 @@ struct State<'a> {
     system: Duration,
     killed: u64,
     names: Vec<String>,
+    orphans: Option<Tender>,
 }
 
 /// Runs as PID 1 and does not return.
@@ -113,6 +117,8 @@ pub(crate) fn run(init: &Init<'_>) -> ! {
         system: Duration::ZERO,
         killed: 0,
         names: Vec::new(),
+        // Without a /proc of its own init cannot see who they are.
+        orphans: init.end_orphans.filter(|_| own_proc).map(|grace| Tender::new(grace, main_pid)),
     };
     state.run(ours, init.cpus)
 }
@@ -179,7 +185,7 @@ impl State<'_> {
             let timeout = match (std::mem::take(&mut self.reap_again), waiting) {
                 (true, _) => PollTimeout::ZERO,
                 (_, true) => PollTimeout::from(50u8),
-                _ => PollTimeout::NONE,
+                _ => self.orphans.as_ref().map_or(PollTimeout::NONE, |o| PollTimeout::from(o.pause())),
             };
             let _ = poll(&mut fds, timeout);
             let third = fds.get(2).and_then(PollFd::revents).unwrap_or(PollFlags::empty());
@@ -199,6 +205,7 @@ impl State<'_> {
             self.read_signals();
             self.read_channel();
             self.reap();
+            self.tend_orphans();
             if waiting && self.main.is_some() && self.own_proc && !handles_term() {
                 self.kill();
             }
@@ -259,7 +266,23 @@ impl State<'_> {
         }
     }
 
+    /// What is left of a job that is being ended is not theirs to wait for.
+    fn tend_orphans(&mut self) {
+        let channel = self.channel;
+        match &mut self.orphans {
+            Some(orphans) if !self.ending && self.main.is_none() => {
+                orphans.tend(&mut |message| {
+                    let _ = channel.send(&message.encode(), None);
+                });
+            }
+            orphans => *orphans = None,
+        }
+    }
+
     fn count(&mut self, child: &process::Waited) {
+        if let Some(orphans) = &mut self.orphans {
+            orphans.gone(child.pid);
+        }
         self.user += child.user;
         self.system += child.system;
     }
@@ -378,7 +401,7 @@ fn handles_term() -> bool {
         .any(|status| status_handles_term(&status))
 }
 
-fn status_handles_term(status: &str) -> bool {
+pub(crate) fn status_handles_term(status: &str) -> bool {
     const TERM: u64 = 1 << (15 - 1);
     let field = |name: &str| status.lines().find_map(|l| l.strip_prefix(name)).map(str::trim);
     let has = |name: &str| {

@@ -8,10 +8,13 @@
 
 mod affinity;
 pub mod cgroup;
+mod children;
 mod error;
 mod gpu;
 pub mod host;
 mod init;
+mod orphans;
+mod parent;
 pub mod plan;
 pub mod reap;
 mod running;

@@ -26,6 +26,7 @@ use crate::cgroup::{Context, Counted, Groups, Wanted};
 use crate::error::JailError;
 use crate::host::{Host, Mount, parse_stat};
 use crate::init::Init;
+use crate::parent::Parent;
 use crate::plan::{Plan, heed_notes, wanted};
 use crate::spec::JailSpec;
 use crate::supervision::{Action, Cause, Config, Event, Notice, Supervision};
@@ -72,6 +73,8 @@ pub struct Running {
     started: Instant,
     started_at: SystemTime,
     terminal: Option<OwnedFd>,
+    parent: Parent,
+    end_orphans: bool,
 }
 
 /// How a job ended, and what was counted.
@@ -97,6 +100,8 @@ pub struct Outcome {
     pub killed: u64,
     /// Names of the first of them.
     pub killed_names: Vec<String>,
+    /// Processes that were ended because their parent had died.
+    pub orphans_ended: u64,
     /// Processes that could not be killed.
     pub survivors: Vec<Survivor>,
     /// cgroups that could not be removed.
@@ -231,6 +236,7 @@ pub fn start(host: &Host, spec: &JailSpec) -> Result<Running, JailError> {
     let system = |what| move |errno| JailError::System { what, errno };
     let job = job_id(host)?;
     let command = strings(spec, &job)?;
+    let parent = Parent::watch(spec.with_parent)?;
     let (inherited, signals) = signals::take_over().map_err(system("taking over signals"))?;
     let mut tried = Vec::new();
     for tier in tiers() {
@@ -260,6 +266,7 @@ pub fn start(host: &Host, spec: &JailSpec) -> Result<Running, JailError> {
                     cgroup: groups.v2_directory(),
                     cgroup_procs: groups.v2_procs().map(AsFd::as_fd),
                     cpus: spec.limits.cpus.as_ref(),
+                    end_orphans: spec.end_orphans.then_some(spec.grace),
                 })
             }
             Ok(Forked::Parent(init)) => {
@@ -290,6 +297,8 @@ pub fn start(host: &Host, spec: &JailSpec) -> Result<Running, JailError> {
                     started,
                     started_at,
                     terminal: None,
+                    parent,
+                    end_orphans: spec.end_orphans,
                 });
             }
             Err(errno) => {
@@ -310,6 +319,7 @@ struct Seen {
     proc: Option<(OwnedFd, i32)>,
     asked_for_proc: bool,
     done: Option<(Duration, u64, Vec<String>)>,
+    orphans_ended: u64,
     gave_up: bool,
     init_ended: bool,
     oom_look: Option<(usize, Duration)>,
@@ -356,6 +366,12 @@ impl Running {
         let mut limits = self.plan.limits;
         let mut findings = self.plan.findings;
         heed_notes(seen.notes, &mut limits, &mut findings);
+        if self.end_orphans && seen.notes >> view::note::PROC & 1 == 1 {
+            findings.push(Finding::new(
+                "orphans-kept",
+                "--orphans end had no effect: without a /proc of the job's own, orphans cannot be told from others",
+            ));
+        }
         let end = end_of(&machine, &counted, seen.gave_up);
         let (waited_cpu, killed, killed_names) = match seen.done {
             Some((cpu, killed, names)) => (Some(cpu), killed, names),
@@ -372,6 +388,7 @@ impl Running {
             waited_cpu,
             killed,
             killed_names,
+            orphans_ended: seen.orphans_ended,
             survivors,
             cgroups_left,
             findings,
@@ -387,6 +404,7 @@ impl Running {
         keep.extend(self.groups.descriptors());
         keep.extend(&self.keep);
         keep.extend(self.terminal.iter().map(AsRawFd::as_raw_fd));
+        keep.extend(self.parent.handle().map(|p| p.as_fd().as_raw_fd()));
         close_from(3, &keep);
     }
 
@@ -410,6 +428,10 @@ impl Running {
                 if received.signal != nix::libc::SIGCHLD {
                     events.push(Event::Signal(received.signal));
                 }
+            }
+            if ready.parent || matches!(self.parent, Parent::Gone) {
+                self.parent = Parent::NotWatched;
+                events.push(Event::ParentEnded);
             }
             if ready.channel {
                 channel_open = self.read_channel(seen, &mut events);
@@ -509,9 +531,17 @@ impl Running {
         if let Some(oom) = oom {
             fds.push(PollFd::new(oom, PollFlags::POLLIN));
         }
+        let parent_at = fds.len();
+        if let Some(parent) = self.parent.handle() {
+            fds.push(PollFd::new(parent.as_fd(), PollFlags::POLLIN));
+        }
         let _ = poll(&mut fds, PollTimeout::from(millis));
         let any = |i: usize| fds.get(i).and_then(PollFd::any).unwrap_or(false);
-        Ready { channel: channel_open && any(1), oom: oom.is_some() && any(1 + usize::from(channel_open)) }
+        Ready {
+            channel: channel_open && any(1),
+            oom: oom.is_some() && any(1 + usize::from(channel_open)),
+            parent: any(parent_at),
+        }
     }
 
     /// Takes in what init says; `false` when it has closed its end.
@@ -552,6 +582,7 @@ impl Running {
             FromInit::Done { user, system, killed, names, .. } => {
                 seen.done = Some((*user + *system, *killed, names.clone()));
             }
+            FromInit::OrphansEnded { ended, .. } => seen.orphans_ended += ended,
             _ => {}
         }
     }
@@ -580,6 +611,7 @@ impl Running {
 struct Ready {
     channel: bool,
     oom: bool,
+    parent: bool,
 }
 
 fn drain(fd: Option<BorrowedFd<'_>>) {

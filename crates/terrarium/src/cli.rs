@@ -152,9 +152,51 @@ pub enum Net {
     None,
 }
 
-/// Flags of `terrarium run`.
+/// `--orphans`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Orphans {
+    /// End them, with what descends from them, after --grace
+    End,
+    /// Leave them alone until the job ends
+    #[default]
+    Keep,
+}
+
+/// `--summary`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Summary {
+    /// What the job used and left
+    #[default]
+    Full,
+    /// The same in one line, for logs
+    Line,
+    /// None; notes are still written
+    None,
+}
+
+/// Arguments of `terrarium run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
+    /// How to run it.
+    #[command(flatten)]
+    pub options: RunOptions,
+    /// The command to run, with its arguments
+    #[arg(trailing_var_arg = true, required = true, value_name = "COMMAND", allow_hyphen_values = false)]
+    pub command: Vec<OsString>,
+}
+
+// The options are read in many places, the command in three.
+impl std::ops::Deref for RunArgs {
+    type Target = RunOptions;
+
+    fn deref(&self) -> &RunOptions {
+        &self.options
+    }
+}
+
+/// Options of `terrarium run`, which `terrarium kernel install` writes down for later.
+#[derive(Debug, Args)]
+pub struct RunOptions {
     /// Memory of the job as a whole, such as 4G
     ///
     /// Enforced by the kernel through a memory cgroup. Where none is to be had it is set for each process
@@ -184,6 +226,17 @@ pub struct RunArgs {
     /// How long to wait for killed processes to be gone before naming them as survivors
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "30s", help_heading = "Limits")]
     pub kill_wait: Duration,
+    /// Processes whose parent has died while the command runs: end them after --grace, or keep them
+    ///
+    /// Such as the workers of a pool that an interrupt ended. They get SIGTERM, and SIGKILL 2 s later, with
+    /// all that descends from them. Processes whose parent lives are not touched.
+    #[arg(long, value_enum, default_value_t, value_name = "end|keep", help_heading = "Limits")]
+    pub orphans: Orphans,
+    /// End the job, as by SIGTERM, when the process that started terrarium ends
+    ///
+    /// JPY_PARENT_PID, by which a Jupyter kernel watches for the same, becomes 1: in the job its parent is init.
+    #[arg(long, help_heading = "Limits")]
+    pub with_parent: bool,
     /// GPUs: none, or indices such as 0,1 within those visible now
     #[arg(long, value_name = "none|LIST", help_heading = "Limits")]
     pub gpus: Option<GpuRequest>,
@@ -227,12 +280,12 @@ pub struct RunArgs {
     /// Print what would be done, and start nothing
     #[arg(long, help_heading = "Running")]
     pub dry_run: bool,
+    /// The summary at the end: full, one line, or none
+    #[arg(long, value_enum, default_value_t, value_name = "full|line|none", help_heading = "Running")]
+    pub summary: Summary,
     /// No summary and no notes, only errors
     #[arg(long, short, help_heading = "Running")]
     pub quiet: bool,
-    /// The command to run, with its arguments
-    #[arg(trailing_var_arg = true, required = true, value_name = "COMMAND", allow_hyphen_values = false)]
-    pub command: Vec<OsString>,
 }
 
 /// `--threads`, parsed in the core.

@@ -82,6 +82,7 @@ impl CliError {
                 "this host lets users make user namespaces but gives them no rights inside \
                  (kernel.apparmor_restrict_unprivileged_userns=1); an administrator can set it to 0 or give terrarium an AppArmor profile"
             }
+            CliError::Jail(JailError::ParentOutside) => "leave out --with-parent",
             CliError::CleanForAll => "add --user NAME",
             _ => return None,
         };

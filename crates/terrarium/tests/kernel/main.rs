@@ -9,6 +9,7 @@ mod gpu;
 mod limits;
 mod nested;
 mod oracle;
+mod orphans;
 mod refusals;
 mod report;
 mod shared;
