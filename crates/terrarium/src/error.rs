@@ -10,6 +10,7 @@ use terrarium_jail::view::ViewError;
 use terrarium_sys::Errno;
 use thiserror::Error;
 
+use crate::commands::kernel::KernelError;
 use crate::out;
 
 /// Why a command failed.
@@ -31,12 +32,27 @@ pub(crate) enum CliError {
     NoUser(String),
     #[error("--clean-shm without --user would delete the shared memory of every user")]
     CleanForAll,
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
 }
 
 /// A user namespace could be made but gives no rights inside: Ubuntu's AppArmor rule.
 fn is_powerless_namespace(error: &JailError) -> bool {
     matches!(error, JailError::Step { step, errno: Errno::EPERM | Errno::EACCES }
         if step.contains("uid_map") || step.starts_with("keep mounts"))
+}
+
+fn kernel_hint(error: &KernelError) -> Option<String> {
+    Some(match error {
+        KernelError::Name { .. } => "use lower-case letters, digits, `-`, `_` and `.`".to_owned(),
+        KernelError::Home => "say where: --prefix DIR, or set JUPYTER_DATA_DIR".to_owned(),
+        KernelError::Python { .. } => "name the Python of the kernels: --python PATH".to_owned(),
+        KernelError::NoIpykernel { python } => {
+            format!("{python} -m pip install ipykernel; or name another Python: --python PATH")
+        }
+        KernelError::Taken { .. } => "choose another --name, or add --replace".to_owned(),
+        _ => return None,
+    })
 }
 
 impl CliError {
@@ -55,6 +71,9 @@ impl CliError {
     }
 
     fn hint(&self) -> Option<String> {
+        if let CliError::Kernel(error) = self {
+            return kernel_hint(error);
+        }
         let hint = match self {
             CliError::Jail(JailError::NotContained { tried })
                 if tried.iter().any(|(_, why)| why.contains("user namespaces")) =>

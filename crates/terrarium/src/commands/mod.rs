@@ -1,4 +1,5 @@
 //! One file a command.
 
+pub(crate) mod kernel;
 pub(crate) mod reap;
 pub(crate) mod run;
