@@ -5,9 +5,11 @@ if anything differs from what is promised. Where it is cheap, the same is done w
 otherwise the case would show nothing.
 """
 
+import atexit
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,8 +17,12 @@ import sys
 import tempfile
 import time
 
-HOME = os.environ.get("TERRARIUM_TEST_HOME") or tempfile.mkdtemp(prefix="terrarium-jupyter-")
-os.environ["TERRARIUM_TEST_HOME"] = os.environ["HOME"] = HOME
+HOME = os.environ.get("TERRARIUM_TEST_HOME")
+if not HOME:
+    HOME = tempfile.mkdtemp(prefix="terrarium-jupyter-")
+    atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+# Connection files, too, lie there: a client that is killed leaves its own.
+os.environ["TERRARIUM_TEST_HOME"] = os.environ["HOME"] = os.environ["TMPDIR"] = tempfile.tempdir = HOME
 os.environ["IPYTHONDIR"] = os.path.join(HOME, "ipython")
 for name in ["JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_PATH", "XDG_DATA_HOME"]:
     os.environ.pop(name, None)
@@ -282,7 +288,7 @@ def pool():
     time.sleep(GRACE + 2)
     plain = alive(workers)
     kernel.stop()
-    kill(plain)
+    kill(plain | sleepers(7001))
     check(len(plain) == 2, "the workers end without terrarium as well: this shows nothing")
 
     install("jail")

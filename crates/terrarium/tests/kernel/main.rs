@@ -6,6 +6,7 @@
 
 mod contain;
 mod gpu;
+mod jupyter;
 mod limits;
 mod nested;
 mod oracle;
