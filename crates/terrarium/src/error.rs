@@ -50,6 +50,9 @@ fn kernel_hint(error: &KernelError) -> Option<String> {
         KernelError::NoIpykernel { python } => {
             format!("{python} -m pip install ipykernel; or name another Python: --python PATH")
         }
+        KernelError::Write { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+            "an administrator can write there; without --prefix the kernel spec is for yourself".to_owned()
+        }
         KernelError::Taken { .. } => "choose another --name, or add --replace".to_owned(),
         _ => return None,
     })

@@ -75,12 +75,12 @@ fn install(args: &KernelInstallArgs) -> Result<u8, CliError> {
     if matches!(place::look(&file), There::Foreign) && !args.replace {
         return Err(KernelError::Taken { path: file }.into());
     }
-    if let Some(parent) =
-        args.run.report.as_deref().and_then(|r| directory.join(r).parent().map(Path::to_owned))
-        && !parent.is_dir()
+    let report = args.run.report.as_ref().map(|report| options::whole(&directory, report));
+    if let Some(report) = &report
+        && !report.parent().is_some_and(Path::is_dir)
     {
         let why = "its directory does not exist".to_owned();
-        return Err(CliError::Path { flag: "--report", path: parent, why });
+        return Err(CliError::Path { flag: "--report", path: report.clone(), why });
     }
     let terrarium = own_path();
     let noted = python::try_in_jail(&terrarium, &options, &python.path)?;
@@ -100,7 +100,8 @@ fn install(args: &KernelInstallArgs) -> Result<u8, CliError> {
         out::print("noted when it was tried; each kernel notes the same in Jupyter's log:");
         out::print(noted);
     }
-    for (_, text) in warnings(args, &file, &terrarium, &python) {
+    for text in warnings(args, report.as_deref(), [&file, &terrarium, Path::new(&python.path), &python.file])
+    {
         out::note(format_args!("note: {text}"));
     }
     Ok(0)
@@ -144,26 +145,18 @@ fn own_path() -> PathBuf {
     candidates.into_iter().find(|c| std::fs::canonicalize(c).is_ok_and(|c| c == own)).unwrap_or(own)
 }
 
-/// What will work differently from what one might think, by topic.
-fn warnings(
-    args: &KernelInstallArgs,
-    file: &Path,
-    terrarium: &Path,
-    python: &Python,
-) -> Vec<(&'static str, String)> {
+/// What will work differently from what one might think. `files` are what every user of the kernel needs.
+fn warnings(args: &KernelInstallArgs, report: Option<&Path>, files: [&Path; 4]) -> Vec<String> {
     let mut all = Vec::new();
-    if let Some(report) = &args.run.report {
-        all.push(("report", format!("each kernel that ends overwrites {}", report.display())));
+    if let Some(report) = report {
+        all.push(format!("each kernel that ends overwrites {}", report.display()));
     }
     if args.run.quiet {
-        all.push(("quiet", "--quiet: that orphans were ended is told nowhere".to_owned()));
+        all.push("--quiet: that orphans were ended is told nowhere".to_owned());
     }
     if args.place.prefix.is_some() {
-        for path in [file, terrarium, Path::new(&python.path), &python.file] {
-            if !place::is_for_all(path) {
-                all.push(("unreadable", format!("not every user can read {}", path.display())));
-            }
-        }
+        let unreadable = files.into_iter().filter(|file| !place::is_for_all(file));
+        all.extend(unreadable.map(|file| format!("not every user can read {}", file.display())));
     }
     all
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args};
@@ -85,8 +85,14 @@ fn as_given(matches: &ArgMatches, directory: &Path) -> Result<Vec<String>, CliEr
     Ok(words)
 }
 
+/// Seen from `directory`, without `.` in it; links stay.
+pub(super) fn whole(directory: &Path, path: impl AsRef<Path>) -> PathBuf {
+    let path = directory.join(path);
+    std::path::absolute(&path).unwrap_or(path)
+}
+
 fn absolute(id: &str, value: &OsStr, directory: &Path) -> OsString {
-    let path = |path: &OsStr| directory.join(path).into_os_string();
+    let path = |path: &OsStr| whole(directory, path).into_os_string();
     if PATHS.contains(&id) {
         return path(value);
     }
@@ -127,7 +133,7 @@ mod tests {
 
     #[test]
     fn paths_become_absolute_and_the_connection_file_is_shown() {
-        let got = words(&["--hide", "a", "--bind", "b:/c", "--bind=d", "--mem", "4G", "--report", "../r"]);
+        let got = words(&["--hide", "a", "--bind", "b:/c", "--bind=./d", "--mem", "4G", "--report", "../r"]);
         let got = got.unwrap().join(" ");
         assert!(got.starts_with("--mem 4G --bind /work/b:/c --bind /work/d --hide /work/a"), "{got}");
         assert!(got.contains("--report /work/../r --bind {connection_file}"), "{got}");

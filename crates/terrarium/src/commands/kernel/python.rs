@@ -82,7 +82,8 @@ pub(super) fn ask(path: Option<&Path>) -> Result<Python, KernelError> {
     let text = String::from_utf8_lossy(&answer.stdout);
     let said: Option<Said> = text.lines().last().and_then(|line| serde_json::from_str(line).ok());
     let Some(said) = said.filter(|_| answer.status.success()) else {
-        return Err(fail(format!("{}; it said: {}", answer.status, last_line(&answer.stderr))));
+        let said = last_line(&answer.stderr);
+        return Err(fail(format!("it does not answer as Python does ({}; it said: {said})", answer.status)));
     };
     let path = match named {
         Some(_) => program.to_str().map(str::to_owned),
@@ -141,6 +142,8 @@ pub(super) fn try_in_jail(terrarium: &Path, options: &[String], python: &str) ->
         .args(&words)
         .args(["--", python, "-c", TRY])
         .arg(&file.0)
+        // A kernel starts anywhere; whether its directory is hidden is seen then.
+        .current_dir("/")
         .stdin(Stdio::null())
         .output()
         .map_err(|error| KernelError::Trial { why: error.to_string() })?;
