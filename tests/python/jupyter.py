@@ -515,5 +515,40 @@ def hidden():
         nothing_left("shutdown", everything, ports)
 
 
-CASES = [interrupt, pool, keep, background, loader, shutdown, restart, killed, lost_client, hidden, client]
+def debugger():
+    """The debugger's adapter makes an orphan of itself, and belongs to the kernel all the same."""
+
+    def adapters():
+        found = set()
+        for key in kernel.all():
+            try:
+                with open(f"/proc/{key[0]}/cmdline", "rb") as file:
+                    if b"debugpy/adapter" in file.read():
+                        found.add(key)
+            except OSError:
+                pass
+        return found
+
+    install("jail")
+    kernel = Kernel("jail")
+    arguments = {"clientID": "test", "adapterID": "", "pathFormat": "path", "linesStartAt1": True}
+    content = {"type": "request", "seq": 1, "command": "initialize", "arguments": arguments}
+    message = kernel.client.session.msg("debug_request", content)
+    kernel.client.control_channel.send(message)
+    reply = kernel.client.get_control_msg(timeout=PATIENCE)
+    check(reply["content"].get("success"), reply["content"], kernel.log())
+    adapter = until("the debugger's adapter", adapters)
+    time.sleep(GRACE + 3)
+    check(alive(adapter) == adapter, "the debugger's adapter was ended", kernel.log())
+    # Another orphan beside it is ended.
+    kernel.run("import os; b = os.system('sleep 7003 & exec sleep 0.1')")
+    until("the orphan", lambda: sleepers(7003))
+    until("the orphan's end", lambda: not sleepers(7003), GRACE + 8)
+    check(alive(adapter) == adapter, "the debugger's adapter was ended", kernel.log())
+    everything, ports = kernel.all(), kernel.ports()
+    kernel.stop()
+    nothing_left("shutdown", everything, ports)
+
+
+CASES = [interrupt, pool, keep, background, loader, debugger, shutdown, restart, killed, lost_client, hidden, client]
 {case.__name__: case for case in CASES}[CASE]()

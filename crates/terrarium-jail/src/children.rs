@@ -9,6 +9,10 @@ use crate::host::{Stat, parse_stat};
 use crate::orphans::{Deed, Id, Look, Orphans, Process};
 use crate::wire::FromInit;
 
+/// Programs that become daemons of their own accord and belong to a process of the job: an argument ends in this. The
+/// adapter of debugpy, by which a notebook is debugged, ends with its kernel.
+const SPARED: &[&str] = &["debugpy/adapter"];
+
 /// Looks after orphans, for a process that gets them as children: PID 1 of a namespace, or a child subreaper.
 pub(crate) struct Tender {
     orphans: Orphans,
@@ -97,11 +101,26 @@ impl Look for Proc {
     fn handles_term(&mut self, pid: i32) -> bool {
         fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|s| crate::init::status_handles_term(&s))
     }
+
+    fn is_spared(&mut self, pid: i32) -> bool {
+        fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|text| is_spared(&text))
+    }
+}
+
+fn is_spared(command: &[u8]) -> bool {
+    command.split(|b| *b == 0).any(|word| SPARED.iter().any(|name| word.ends_with(name.as_bytes())))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_debuggers_adapter_is_known_by_its_command_line() {
+        assert!(is_spared(b"/usr/bin/python3\0/x/debugpy/adapter\0--for-server\x0041\0"));
+        assert!(!is_spared(b"/usr/bin/python3\0/x/debugpy/adapter.py\0"));
+        assert!(!is_spared(b""));
+    }
 
     #[test]
     fn sees_its_own_children() {

@@ -44,6 +44,8 @@ pub(crate) trait Look {
     fn all(&mut self) -> Vec<Process>;
     /// Whether it does something on SIGTERM, and so may need time to finish.
     fn handles_term(&mut self, pid: i32) -> bool;
+    /// Whether it is known to make an orphan of itself and to be needed all the same.
+    fn is_spared(&mut self, pid: i32) -> bool;
 }
 
 /// What init is to do.
@@ -73,13 +75,22 @@ pub(crate) struct Orphans {
     main: i32,
     /// Children of init by PID, and since when: an unreaped child's PID is not used again.
     since: HashMap<i32, Time>,
+    /// Orphans that stay.
+    spared: HashSet<i32>,
     endings: Vec<Ending>,
     next: Time,
 }
 
 impl Orphans {
     pub(crate) fn new(grace: Option<Duration>, main: i32) -> Self {
-        Orphans { grace, main, since: HashMap::new(), endings: Vec::new(), next: LOOK_EVERY }
+        Orphans {
+            grace,
+            main,
+            since: HashMap::new(),
+            spared: HashSet::new(),
+            endings: Vec::new(),
+            next: LOOK_EVERY,
+        }
     }
 
     /// When [`Orphans::look`] is due.
@@ -90,17 +101,24 @@ impl Orphans {
     /// A child of init was waited for: its PID may be used again.
     pub(crate) fn gone(&mut self, pid: i32) {
         self.since.remove(&pid);
+        self.spared.remove(&pid);
     }
 
     /// Looks at init's children and decides.
     pub(crate) fn look(&mut self, now: Time, children: &[i32], look: &mut dyn Look) -> Vec<Deed> {
         let main = self.main;
-        for pid in children.iter().copied().filter(|pid| *pid != main) {
+        for pid in children.iter().copied().filter(|pid| *pid != main && !self.spared.contains(pid)) {
             self.since.entry(pid).or_insert(now);
         }
         let over = |since: Time| self.grace.is_some_and(|grace| now >= since + grace);
         let due: Vec<i32> =
             self.since.iter().filter(|(_, since)| over(**since)).map(|(pid, _)| *pid).collect();
+        // Asked only now: what it is called it may have become since.
+        let (spared, due): (Vec<i32>, Vec<i32>) = due.into_iter().partition(|pid| look.is_spared(*pid));
+        for pid in spared {
+            self.since.remove(&pid);
+            self.spared.insert(pid);
+        }
         let mut deeds = Vec::new();
         if !due.is_empty() || !self.endings.is_empty() {
             let all = look.all();
@@ -212,6 +230,7 @@ mod tests {
     struct World {
         all: Vec<Process>,
         handlers: Vec<i32>,
+        spared: Vec<i32>,
         looks: usize,
     }
 
@@ -223,6 +242,10 @@ mod tests {
 
         fn handles_term(&mut self, pid: i32) -> bool {
             self.handlers.contains(&pid)
+        }
+
+        fn is_spared(&mut self, pid: i32) -> bool {
+            self.spared.contains(&pid)
         }
     }
 
@@ -297,6 +320,22 @@ mod tests {
         orphans.look(S(9), &[2, 5], &mut world);
         assert_eq!(orphans.look(S(12), &[2, 5], &mut world), []);
         assert!(!orphans.look(S(19), &[2, 5], &mut world).is_empty());
+    }
+
+    #[test]
+    fn one_that_is_spared_stays_and_is_not_looked_at_again() {
+        let mut orphans = Orphans::new(Some(S(1)), MAIN);
+        let mut world = world(&[(2, 1), (5, 1), (6, 5)]);
+        world.spared = vec![5];
+        for at in 1..20 {
+            assert_eq!(orphans.look(S(at), &[2, 5], &mut world), []);
+        }
+        assert_eq!(world.looks, 0);
+        // Its child is another matter once it has died.
+        world.all.retain(|p| p.id.pid != 5);
+        orphans.gone(5);
+        orphans.look(S(20), &[2, 6], &mut world);
+        assert!(!orphans.look(S(21), &[2, 6], &mut world).is_empty());
     }
 
     #[test]

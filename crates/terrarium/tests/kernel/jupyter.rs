@@ -101,6 +101,11 @@ fn workers_of_a_living_kernel_are_not_touched() {
 }
 
 #[test]
+fn the_debuggers_adapter_is_no_orphan_to_be_ended() {
+    play("debugger");
+}
+
+#[test]
 fn a_shutdown_leaves_nothing() {
     play("shutdown");
 }
