@@ -550,5 +550,37 @@ def debugger():
     nothing_left("shutdown", everything, ports)
 
 
-CASES = [interrupt, pool, keep, background, loader, debugger, shutdown, restart, killed, lost_client, hidden, client]
+def specs():
+    """Only terrarium's own kernel specs are written over, listed and removed."""
+    kernels = os.path.join(HOME, ".local/share/jupyter/kernels")
+    os.makedirs(kernels + "/other")
+    other = kernels + "/other/kernel.json"
+    with open(other, "w") as file:
+        json.dump({"argv": ["x"], "display_name": "X", "language": "x"}, file)
+    check("is not terrarium's" in terrarium("kernel", "install", "--name", "other", "--python", sys.executable, ok=False))
+    check("left alone" in terrarium("kernel", "remove", "other", ok=False))
+    check("no kernel spec" in terrarium("kernel", "remove", "nowhere", ok=False))
+    # Debian has an ipykernel as well, which may be installed.
+    if subprocess.run(["/usr/bin/python3", "-c", "import ipykernel"], capture_output=True).returncode != 0:
+        check("no ipykernel" in terrarium("kernel", "install", "--python", "/usr/bin/python3", ok=False))
+    check("cannot be the name" in terrarium("kernel", "install", "--name", "../x", ok=False))
+    install("b", "--mem", "8G", "--display-name", "Büro")
+    install("A")
+    install("a")
+    prefix = os.path.join(HOME, "prefix")
+    install("c", "--prefix", prefix)
+    found = json.loads(terrarium("kernel", "list", "--json"))["kernels"]
+    check([k["name"] for k in found] == ["a", "b"], found)
+    check(found[1]["display_name"] == "Büro" and found[1]["problem"] is None, found)
+    check(["--mem", "8G"] == found[1]["argv"][2:4], found)
+    check("c" in terrarium("kernel", "list", "--prefix", prefix))
+    with open(other) as file:
+        check(json.load(file)["argv"] == ["x"], "it was written over")
+    install("other", "--replace")
+    for words in [["a"], ["b"], ["other"], ["c", "--prefix", prefix]]:
+        terrarium("kernel", "remove", *words)
+    check(os.listdir(kernels) == [], os.listdir(kernels))
+
+
+CASES = [interrupt, specs, pool, keep, background, loader, debugger, shutdown, restart, killed, lost_client, hidden, client]
 {case.__name__: case for case in CASES}[CASE]()

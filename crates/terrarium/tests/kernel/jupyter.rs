@@ -126,6 +126,11 @@ fn a_lost_client_leaves_nothing() {
 }
 
 #[test]
+fn only_our_own_kernel_specs_are_written_over_listed_and_removed() {
+    play("specs");
+}
+
+#[test]
 fn options_that_hide_the_connection_file_do_not_hide_it_from_the_kernel() {
     play("hidden");
 }
