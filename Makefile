@@ -29,6 +29,7 @@ test:
 	@scripts/setup test
 	@$(MAKE) --no-print-directory build
 	@tests/programs/build target/test-programs
+	@tests/mpi/build target/test-programs
 	@echo 'make: unit tests, command line, and the kernel of this machine'
 	@cargo test --locked --workspace --quiet -- --test-threads=2
 	@echo 'make: the same kernel tests on cgroup v2, in a virtual machine'

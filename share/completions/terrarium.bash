@@ -290,7 +290,7 @@ _terrarium() {
             return 0
             ;;
         terrarium__subcmd__kernel__subcmd__install)
-            opts="-q -h -V --name --display-name --python --replace --user --prefix --sys-prefix --mem --swap --require-mem --cpus --pids --time --grace --kill-wait --orphans --with-parent --gpus --threads --net --bind --ro --hide --private-tmp --shm --clean-shm --no-new-privileges --require --report --dry-run --summary --quiet --help --version"
+            opts="-q -h -V --name --display-name --python --replace --user --prefix --sys-prefix --mem --swap --require-mem --cpus --pids --time --grace --kill-wait --orphans --with-parent --gpus --threads --net --only --bind --ro --hide --private-tmp --shm --clean-shm --no-new-privileges --require --report --dry-run --summary --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -354,6 +354,10 @@ _terrarium() {
                     ;;
                 --net)
                     COMPREPLY=($(compgen -W "host none" -- "${cur}"))
+                    return 0
+                    ;;
+                --only)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --bind)
@@ -450,7 +454,7 @@ _terrarium() {
             return 0
             ;;
         terrarium__subcmd__run)
-            opts="-q -h -V --mem --swap --require-mem --cpus --pids --time --grace --kill-wait --orphans --with-parent --gpus --threads --net --bind --ro --hide --private-tmp --shm --clean-shm --no-new-privileges --require --report --dry-run --summary --quiet --help --version"
+            opts="-q -h -V --mem --swap --require-mem --cpus --pids --time --grace --kill-wait --orphans --with-parent --gpus --threads --net --only --bind --ro --hide --private-tmp --shm --clean-shm --no-new-privileges --require --report --dry-run --summary --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -498,6 +502,10 @@ _terrarium() {
                     ;;
                 --net)
                     COMPREPLY=($(compgen -W "host none" -- "${cur}"))
+                    return 0
+                    ;;
+                --only)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --bind)

@@ -43,6 +43,7 @@ complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l gpus -d 'GPU
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l threads -d 'Threads that numerical libraries start in each process: auto (the job\'s CPUs), a number, or off' -r
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l net -d 'Network: the host\'s, or none but the job\'s own loopback' -r -f -a "host\t'The host\'s network'
 none\t'Only the job\'s own loopback'"
+complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l only -d 'Show nothing but PATH (with :ro, read-only) and what programs need to run; can be repeated' -r
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l bind -d 'Show SRC at DST (at SRC if not given), also where something else is hidden' -r
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l ro -d 'Make PATH and all below it read-only' -r -F
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l hide -d 'Make PATH empty and unreadable' -r -F
@@ -91,6 +92,7 @@ complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_s
 complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l threads -d 'Threads that numerical libraries start in each process: auto (the job\'s CPUs), a number, or off' -r
 complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l net -d 'Network: the host\'s, or none but the job\'s own loopback' -r -f -a "host\t'The host\'s network'
 none\t'Only the job\'s own loopback'"
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l only -d 'Show nothing but PATH (with :ro, read-only) and what programs need to run; can be repeated' -r
 complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l bind -d 'Show SRC at DST (at SRC if not given), also where something else is hidden' -r
 complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l ro -d 'Make PATH and all below it read-only' -r -F
 complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l hide -d 'Make PATH empty and unreadable' -r -F

@@ -43,6 +43,7 @@ keep\:"Leave them alone until the job ends"))' \
 '--threads=[Threads that numerical libraries start in each process\: auto (the job'\''s CPUs), a number, or off]:auto|N|off:_default' \
 '--net=[Network\: the host'\''s, or none but the job'\''s own loopback]:host|none:((host\:"The host'\''s network"
 none\:"Only the job'\''s own loopback"))' \
+'*--only=[Show nothing but PATH (with \:ro, read-only) and what programs need to run; can be repeated]:PATH[:ro]:_default' \
 '*--bind=[Show SRC at DST (at SRC if not given), also where something else is hidden]:SRC[:DST]:_default' \
 '*--ro=[Make PATH and all below it read-only]:PATH:_files' \
 '*--hide=[Make PATH empty and unreadable]:PATH:_files' \
@@ -116,6 +117,7 @@ keep\:"Leave them alone until the job ends"))' \
 '--threads=[Threads that numerical libraries start in each process\: auto (the job'\''s CPUs), a number, or off]:auto|N|off:_default' \
 '--net=[Network\: the host'\''s, or none but the job'\''s own loopback]:host|none:((host\:"The host'\''s network"
 none\:"Only the job'\''s own loopback"))' \
+'*--only=[Show nothing but PATH (with \:ro, read-only) and what programs need to run; can be repeated]:PATH[:ro]:_default' \
 '*--bind=[Show SRC at DST (at SRC if not given), also where something else is hidden]:SRC[:DST]:_default' \
 '*--ro=[Make PATH and all below it read-only]:PATH:_files' \
 '*--hide=[Make PATH empty and unreadable]:PATH:_files' \

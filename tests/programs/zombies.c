@@ -1,35 +1,24 @@
-// zombies N: N processes lose their parent and then exit. Only PID 1 can collect them, so a
-// PID 1 that does not is shown up: what is left in state Z after 300 ms is counted.
-#include <ctype.h>
-#include <dirent.h>
+// zombies N: N processes lose their parent and then exit. Only an init can collect them, so one
+// that does not is shown up: what is left of them in state Z after 300 ms is counted.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-static int count_zombies(void)
+static int is_zombie(pid_t pid)
 {
-	int count = 0;
-	DIR *proc = opendir("/proc");
-	for (struct dirent *e; proc && (e = readdir(proc));) {
-		char path[300], text[512];
-		if (!isdigit((unsigned char)e->d_name[0]))
-			continue;
-		snprintf(path, sizeof path, "/proc/%s/stat", e->d_name);
-		FILE *f = fopen(path, "r");
-		if (!f)
-			continue;
-		size_t n = fread(text, 1, sizeof text - 1, f);
-		fclose(f);
-		text[n] = 0;
-		char *name_end = strrchr(text, ')'); // the name may hold anything, a ')' too
-		if (name_end && !strncmp(name_end, ") Z", 3))
-			count++;
-	}
-	if (proc)
-		closedir(proc);
-	return count;
+	char path[64], text[512];
+	snprintf(path, sizeof path, "/proc/%d/stat", pid);
+	FILE *f = fopen(path, "r");
+	if (!f)
+		return 0;
+	size_t n = fread(text, 1, sizeof text - 1, f);
+	fclose(f);
+	text[n] = 0;
+	char *name_end = strrchr(text, ')'); // the name may hold anything, a ')' too
+	return name_end && !strncmp(name_end, ") Z", 3);
 }
 
 int main(int argc, char **argv)
@@ -40,6 +29,9 @@ int main(int argc, char **argv)
 		fputs("usage: zombies N\n", stderr);
 		return 64;
 	}
+	pid_t *orphans = mmap(NULL, n * sizeof *orphans, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (orphans == MAP_FAILED)
+		return 1;
 	pid_t parent = fork();
 	if (parent == 0) {
 		int alive[2]; // reads as ended when the parent, its only writer, is gone
@@ -54,6 +46,7 @@ int main(int argc, char **argv)
 				close(alive[1]);
 				_exit(read(alive[0], &c, 1) != 0);
 			}
+			orphans[i] = pid;
 		}
 		_exit(0);
 	}
@@ -63,6 +56,9 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	usleep(300 * 1000);
-	printf("zombies %d\n", count_zombies());
+	int count = 0;
+	for (long i = 0; i < n; i++)
+		count += is_zombie(orphans[i]);
+	printf("zombies %d\n", count);
 	return 0;
 }

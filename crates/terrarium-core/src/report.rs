@@ -90,6 +90,8 @@ pub enum Enforcer {
     RlimitData,
     /// RLIMIT_NPROC, counted in the job's own user namespace.
     RlimitNproc,
+    /// RLIMIT_NPROC, counted over all processes of the user on the node: those that there were at the start are added.
+    RlimitNprocUser,
     /// The supervisor answers sched_setaffinity (seccomp notification).
     Seccomp,
     /// Set at the start; the job can change it.

@@ -3,6 +3,7 @@
 //! The wish is read once from the caller's memory and applied by init itself, so that changing the memory meanwhile
 //! gains nothing.
 
+use std::collections::HashSet;
 use std::fs;
 use std::os::fd::BorrowedFd;
 
@@ -22,14 +23,19 @@ pub(crate) fn mask(cpus: &CpuSet) -> Vec<u8> {
     mask
 }
 
-/// Takes one request and answers it.
-pub(crate) fn answer_one(listener: BorrowedFd<'_>, cpus: &CpuSet) {
+/// Takes one request and answers it. `processes`: the job's, where not all that can be named are.
+pub(crate) fn answer_one(listener: BorrowedFd<'_>, cpus: &CpuSet, processes: Option<&HashSet<i32>>) {
     let Ok(request) = receive(listener) else { return };
-    let result = apply(listener, &request, cpus);
+    let result = apply(listener, &request, cpus, processes);
     answer(listener, &request, result);
 }
 
-fn apply(listener: BorrowedFd<'_>, request: &AffinityRequest, cpus: &CpuSet) -> Result<(), Errno> {
+fn apply(
+    listener: BorrowedFd<'_>,
+    request: &AffinityRequest,
+    cpus: &CpuSet,
+    processes: Option<&HashSet<i32>>,
+) -> Result<(), Errno> {
     let length = (request.length as usize).min(AFFINITY_BYTES);
     let mut wish = vec![0u8; length];
     let read = read_memory(request.caller, request.address, &mut wish).map_err(|_| Errno::EFAULT)?;
@@ -37,6 +43,10 @@ fn apply(listener: BorrowedFd<'_>, request: &AffinityRequest, cpus: &CpuSet) -> 
         return Err(Errno::EFAULT);
     }
     let target = target(request)?;
+    // What is not the job's is no business of ours: our rights are not to be lent.
+    if processes.is_some_and(|p| !group_of(target).is_some_and(|group| p.contains(&group))) {
+        return Err(Errno::EPERM);
+    }
     if !is_waiting(listener, request) {
         return Err(Errno::ESRCH);
     }
@@ -68,6 +78,12 @@ fn target(request: &AffinityRequest) -> Result<i32, Errno> {
     });
     let found = found.and_then(|path| path.rsplit('/').next()?.parse().ok());
     found.ok_or(Errno::ESRCH)
+}
+
+/// The process that a thread belongs to.
+fn group_of(thread: i32) -> Option<i32> {
+    let text = fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+    text.lines().find_map(|l| l.strip_prefix("Tgid:"))?.trim().parse().ok()
 }
 
 /// PIDs of a thread from our namespace down to its own; empty if it is gone.

@@ -68,14 +68,22 @@ fn stat(pid: i32) -> Option<Stat> {
     parse_stat(&String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/stat")).ok()?))
 }
 
-/// The children of this process, which has one thread.
+/// The children of this process. A tracer has two threads, and each of them children of its own.
 fn children() -> Vec<i32> {
-    let own = std::process::id();
-    match fs::read_to_string(format!("/proc/self/task/{own}/children")) {
-        Ok(text) => text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect(),
-        // A kernel without CONFIG_PROC_CHILDREN.
-        Err(_) => stats().filter(|(_, s)| s.parent == own).map(|(pid, _)| pid).collect(),
+    let mut children = Vec::new();
+    for thread in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+        match fs::read_to_string(thread.path().join("children")) {
+            Ok(text) => {
+                children.extend(text.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok()))
+            }
+            // A kernel without CONFIG_PROC_CHILDREN, or a thread that has ended.
+            Err(_) => {
+                let own = std::process::id();
+                return stats().filter(|(_, s)| s.parent == own).map(|(pid, _)| pid).collect();
+            }
+        }
     }
+    children
 }
 
 fn stats() -> impl Iterator<Item = (i32, Stat)> {
@@ -126,7 +134,7 @@ mod tests {
     fn sees_its_own_children() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let pid = child.id() as i32;
-        // The file lists the children of one thread; the scan, those of the process.
+        assert!(children().contains(&pid));
         assert!(stats().any(|(p, s)| p == pid && s.parent == std::process::id()));
         let seen = Proc.all().into_iter().find(|p| p.id.pid == pid).unwrap();
         assert!(!Proc.handles_term(pid));

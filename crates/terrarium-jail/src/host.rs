@@ -196,6 +196,37 @@ impl Host {
         parse_stat(&self.read(format!("/proc/{pid}/stat")).ok()?)
     }
 
+    /// Children of a process, of all its threads.
+    pub fn children(&self, pid: u32) -> Vec<u32> {
+        let Ok(tasks) = fs::read_dir(self.path(format!("/proc/{pid}/task"))) else { return Vec::new() };
+        let lists = tasks.flatten().filter_map(|t| fs::read_to_string(t.path().join("children")).ok());
+        lists
+            .flat_map(|l| l.split_ascii_whitespace().filter_map(|p| p.parse().ok()).collect::<Vec<_>>())
+            .collect()
+    }
+
+    /// All that descend from a process, as long as their parents live or it adopts orphans.
+    pub fn descendants(&self, pid: u32) -> Vec<u32> {
+        let mut found = self.children(pid);
+        let mut next = 0;
+        while let Some(&pid) = found.get(next) {
+            next += 1;
+            found.extend(self.children(pid));
+        }
+        found
+    }
+
+    /// Processes and threads of a user, as far as /proc shows them.
+    pub fn tasks_of(&self, uid: u32) -> u64 {
+        let threads = |pid| -> Option<u64> {
+            let text = self.read(format!("/proc/{pid}/status")).ok()?;
+            let field =
+                |name: &str| text.lines().find_map(|l| l.strip_prefix(name))?.split_ascii_whitespace().next();
+            (field("Uid:")? == uid.to_string()).then(|| field("Threads:")?.parse().ok())?
+        };
+        self.pids().into_iter().filter_map(threads).sum()
+    }
+
     /// PIDs that /proc shows.
     pub fn pids(&self) -> Vec<u32> {
         fs::read_dir(self.path("/proc"))

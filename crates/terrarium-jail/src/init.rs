@@ -1,12 +1,14 @@
-//! PID 1 of the job: starts the main process, reaps, passes signals on, and ends everything.
+//! The job's init: starts the main process, reaps, passes signals on, and ends everything.
 //!
 //! A copy of the supervisor (no exec, so no file that the job could have replaced), which
-//! nobody in the job may trace. Signals that it has no handler for do not reach a PID 1 from inside;
-//! SIGKILL and SIGSTOP reach it only from outside.
+//! nobody in the job may trace. It is PID 1 of the job's namespace, or the tracer of all of its processes ([`Hold`]).
+//! Signals that it has no handler for do not reach a PID 1 from inside; SIGKILL and SIGSTOP reach it only from
+//! outside. A tracer's death is the death of all that it traces.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -14,28 +16,32 @@ use terrarium_core::CpuSet;
 use terrarium_sys::Errno;
 use terrarium_sys::fds::{Channel, Incoming, close_from, let_go_of_standard_files};
 use terrarium_sys::process::{
-    self, Command, Forked, Namespaces, WaitStatus, clone_process, exit_now, kill_all, peek_ended, signal_all,
-    signal_one, wait_for,
+    self, Command, Forked, Namespaces, WaitStatus, clone_process, exit_now, kill_all, peek_ended, signal_one,
+    wait_for,
 };
 use terrarium_sys::signals::{Inherited, SignalFd};
 use terrarium_sys::step::{Interpreter, Planned};
 
 use crate::affinity;
 use crate::children::Tender;
+use crate::hold::{Hold, Tracees};
+use crate::tracer::{self, Thread};
 use crate::view::note;
 use crate::wire::{FromInit, MAX, Reached, ToInit, what};
 
 /// What init is called in ps: also the sign by which a run in a run knows that it is one.
 pub(crate) const NAME: &str = "terrarium-init";
 
-/// How many children are reaped before signals and messages have their turn.
-const REAP_AT_ONCE: usize = 256;
-
 /// How many names of what was left behind are noted.
 const NAMES: usize = 32;
 
+/// How many children are reaped before signals and messages have their turn.
+const REAP_AT_ONCE: usize = 256;
+
 /// Everything that init needs, made by the supervisor before clone.
 pub(crate) struct Init<'a> {
+    /// Hold the job by ptrace: it has no namespace.
+    pub(crate) traces: bool,
     pub(crate) steps: &'a [Planned],
     pub(crate) job_steps: &'a [Planned],
     pub(crate) command: &'a Command,
@@ -52,20 +58,20 @@ pub(crate) struct Init<'a> {
     pub(crate) end_orphans: Option<Option<Duration>>,
 }
 
-struct State<'a> {
+/// What init knows. In a tracer two threads share it.
+pub(crate) struct State<'a> {
+    pub(crate) hold: Hold,
     channel: &'a Channel,
     signals: &'a SignalFd,
     /// Signals seen here, not yet asked for by the supervisor.
     seen: HashMap<i32, Reached>,
-    main_pid: i32,
+    pub(crate) main_pid: i32,
     main: Option<WaitStatus>,
     /// The job was asked to end; what handles SIGTERM may finish.
     ending: bool,
-    killing: bool,
+    pub(crate) killing: bool,
     /// /proc is this namespace's.
     own_proc: bool,
-    /// More may have ended than was reaped.
-    reap_again: bool,
     user: Duration,
     system: Duration,
     killed: u64,
@@ -73,7 +79,7 @@ struct State<'a> {
     orphans: Option<Tender>,
 }
 
-/// Runs as PID 1 and does not return.
+/// Runs as the job's init and does not return.
 pub(crate) fn run(init: &Init<'_>) -> ! {
     let channel = &init.channel;
     let tell = |message: FromInit| channel.send(&message.encode(), None);
@@ -90,37 +96,56 @@ pub(crate) fn run(init: &Init<'_>) -> ! {
     // The main process hands over the listener of its filter through this.
     let listener_channel = init.cpus.and_then(|_| Channel::pair().ok());
     let theirs = listener_channel.as_ref().map(|(_, theirs)| theirs);
-    let main_pid = match start_main(init, interpreter.notes, theirs) {
-        Ok(pid) => pid,
-        Err(errno) => {
-            let _ = tell(FromInit::Failed { what: what::FORK, errno: errno as i32 });
-            exit_now(1)
-        }
+    let started = match init.traces {
+        true => tracer::start_main(init, interpreter.notes, theirs),
+        false => start_main(init, interpreter.notes, theirs).map(|pid| (pid, None)),
     };
+    let (main_pid, held_back) = started.unwrap_or_else(|errno| {
+        let _ = tell(FromInit::Failed { what: what::FORK, errno: errno as i32 });
+        exit_now(1)
+    });
     let ours = listener_channel.map(|(ours, _)| ours);
     // Init must hold nothing of the job's open: not the other end of its pipes, not its files.
     let_go_of_standard_files(true);
     let mut keep = vec![channel.as_fd().as_raw_fd(), init.signals.as_fd().as_raw_fd()];
     keep.extend(ours.iter().map(|c| c.as_fd().as_raw_fd()));
+    keep.extend(held_back.iter().map(AsRawFd::as_raw_fd));
     close_from(3, &keep);
-    let mut state = State {
+    let hold = match init.traces {
+        true => Hold::Tracer(Tracees::new(main_pid)),
+        false => Hold::Namespace,
+    };
+    // A tracer's own signals, without those of its children: it waits for them.
+    let forwarded = if init.traces { SignalFd::forwarded().ok() } else { None };
+    let signals = forwarded.as_ref().unwrap_or(init.signals);
+    let state = Mutex::new(State {
+        hold,
         channel,
-        signals: init.signals,
+        signals,
         seen: HashMap::new(),
         main_pid,
         main: None,
         ending: false,
         killing: false,
         own_proc,
-        reap_again: false,
         user: Duration::ZERO,
         system: Duration::ZERO,
         killed: 0,
         names: Vec::new(),
         // Without a /proc of its own init cannot see who they are.
         orphans: init.end_orphans.filter(|_| own_proc).map(|grace| Tender::new(grace, main_pid)),
-    };
-    state.run(ours, init.cpus)
+    });
+    let serve = |thread| serve(&state, channel, signals, ours, init.cpus, thread);
+    match held_back {
+        Some(held_back) => tracer::trace_in_a_thread(&state, held_back, serve),
+        None => serve(None),
+    }
+    exit_now(1)
+}
+
+pub(crate) fn lock<'a, 'b>(state: &'a Mutex<State<'b>>) -> MutexGuard<'a, State<'b>> {
+    // A thread that panicked has ended the process: panics abort.
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Starts the main process, straight into its cgroup where the kernel can.
@@ -136,7 +161,12 @@ fn start_main(init: &Init<'_>, notes: u64, listener_channel: Option<&Channel>) -
     process::spawn_sharing(&mut || become_main(init, notes, false, listener_channel))
 }
 
-fn become_main(init: &Init<'_>, notes: u64, joined: bool, listener_channel: Option<&Channel>) -> ! {
+pub(crate) fn become_main(
+    init: &Init<'_>,
+    notes: u64,
+    joined: bool,
+    listener_channel: Option<&Channel>,
+) -> ! {
     let tell = |message: FromInit| init.channel.send(&message.encode(), None);
     let mut interpreter = Interpreter::new();
     interpreter.notes = notes;
@@ -162,59 +192,95 @@ fn become_main(init: &Init<'_>, notes: u64, joined: bool, listener_channel: Opti
     exit_now(127)
 }
 
+/// Answers the supervisor and the job's requests, and, unless a tracing thread does, reaps.
+fn serve(
+    state_of_all: &Mutex<State<'_>>,
+    channel: &Channel,
+    signals: &SignalFd,
+    mut listener_channel: Option<Channel>,
+    cpus: Option<&CpuSet>,
+    tracer: Option<Thread>,
+) -> ! {
+    let mut listener: Option<OwnedFd> = None;
+    // More may have ended than was reaped.
+    let mut reap_again = false;
+    // Only while the rest of an ending job may still finish is there something to look at.
+    let mut waiting = false;
+    loop {
+        let mut fds = vec![
+            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(channel.as_fd(), PollFlags::POLLIN),
+        ];
+        if let Some(fd) = &listener {
+            fds.push(PollFd::new(fd.as_fd(), PollFlags::POLLIN));
+        } else if let Some(channel) = &listener_channel {
+            fds.push(PollFd::new(channel.as_fd(), PollFlags::POLLIN));
+        }
+        if let Some(tracer) = &tracer {
+            fds.insert(2, PollFd::new(tracer.ended.as_fd(), PollFlags::POLLIN));
+        }
+        let timeout = match (reap_again, waiting) {
+            (true, _) => PollTimeout::ZERO,
+            (_, true) => PollTimeout::from(50u8),
+            _ => lock(state_of_all)
+                .orphans
+                .as_ref()
+                .map_or(PollTimeout::NONE, |orphans| PollTimeout::from(orphans.pause())),
+        };
+        let _ = poll(&mut fds, timeout);
+        let third = fds
+            .get(2 + usize::from(tracer.is_some()))
+            .and_then(PollFd::revents)
+            .unwrap_or(PollFlags::empty());
+        let mut state = lock(state_of_all);
+        if third.contains(PollFlags::POLLIN) {
+            if let (Some(fd), Some(cpus)) = (&listener, cpus) {
+                affinity::answer_one(fd.as_fd(), cpus, state.hold.processes());
+            } else if let Some(channel) = listener_channel.take()
+                && let Ok(Incoming::Message(_, Some(fd))) = channel.receive(&mut [0; 4])
+            {
+                listener = Some(fd);
+            }
+        } else if third.intersects(PollFlags::POLLHUP | PollFlags::POLLERR) {
+            // No thread is left that has the filter, or the main process never installed one.
+            listener = None;
+            listener_channel = None;
+        }
+        state.read_signals();
+        state.read_channel();
+        if tracer.is_none() {
+            reap_again = state.reap();
+        }
+        state.tend_orphans();
+        if waiting && state.main.is_some() && state.own_proc && !handles_term(state.hold.processes()) {
+            state.kill();
+        }
+        if state.killing {
+            match &tracer {
+                None => drop(kill_all()),
+                Some(tracer) => {
+                    drop(state);
+                    tracer.end();
+                    state = lock(state_of_all);
+                }
+            }
+            state.reap_the_killed();
+        }
+        // The end of a traced main process is learnt in the other thread.
+        waiting = state.ending && (state.main.is_some() || tracer.is_some());
+    }
+}
+
 impl State<'_> {
-    fn tell(&self, message: &FromInit) {
+    pub(crate) fn tell(&self, message: &FromInit) {
         // The supervisor may be gone; then the closed channel is seen in the loop.
         let _ = self.channel.send(&message.encode(), None);
     }
 
-    fn run(&mut self, mut listener_channel: Option<Channel>, cpus: Option<&CpuSet>) -> ! {
-        let mut listener: Option<OwnedFd> = None;
-        loop {
-            let mut fds = vec![
-                PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
-                PollFd::new(self.channel.as_fd(), PollFlags::POLLIN),
-            ];
-            if let Some(fd) = &listener {
-                fds.push(PollFd::new(fd.as_fd(), PollFlags::POLLIN));
-            } else if let Some(channel) = &listener_channel {
-                fds.push(PollFd::new(channel.as_fd(), PollFlags::POLLIN));
-            }
-            // Only while the rest of an ending job may still finish is there something to look at.
-            let waiting = self.ending && self.main.is_some() && !self.killing;
-            let timeout = match (std::mem::take(&mut self.reap_again), waiting) {
-                (true, _) => PollTimeout::ZERO,
-                (_, true) => PollTimeout::from(50u8),
-                _ => self.orphans.as_ref().map_or(PollTimeout::NONE, |o| PollTimeout::from(o.pause())),
-            };
-            let _ = poll(&mut fds, timeout);
-            let third = fds.get(2).and_then(PollFd::revents).unwrap_or(PollFlags::empty());
-            if third.contains(PollFlags::POLLIN) {
-                if let (Some(fd), Some(cpus)) = (&listener, cpus) {
-                    affinity::answer_one(fd.as_fd(), cpus);
-                } else if let Some(channel) = listener_channel.take()
-                    && let Ok(Incoming::Message(_, Some(fd))) = channel.receive(&mut [0; 4])
-                {
-                    listener = Some(fd);
-                }
-            } else if third.intersects(PollFlags::POLLHUP | PollFlags::POLLERR) {
-                // No thread is left that has the filter, or the main process never installed one.
-                listener = None;
-                listener_channel = None;
-            }
-            self.read_signals();
-            self.read_channel();
-            self.reap();
-            self.tend_orphans();
-            if waiting && self.main.is_some() && self.own_proc && !handles_term() {
-                self.kill();
-            }
-        }
-    }
-
     fn read_signals(&mut self) {
         while let Some(received) = self.signals.next() {
-            let reached = if received.sender == 0 { Reached::FromOutside } else { Reached::FromInside };
+            let inside = self.hold.is_of_the_job(received.sender);
+            let reached = if inside { Reached::FromInside } else { Reached::FromOutside };
             self.seen.insert(received.signal, reached);
         }
     }
@@ -228,7 +294,7 @@ impl State<'_> {
                     Some(ToInit::Ending) => self.ending = true,
                     Some(ToInit::TermAll) => {
                         self.ending = true;
-                        term_all();
+                        self.hold.term_all();
                     }
                     Some(ToInit::Kill) => self.kill(),
                     Some(ToInit::SendProc) => self.send_proc(),
@@ -238,7 +304,10 @@ impl State<'_> {
                 // The supervisor is dead: so is the job. (Its death also sends SIGKILL here, but
                 // that is bound to the thread that made us and can come too early to be armed.)
                 Ok(Incoming::Closed) | Err(_) => {
-                    let _ = kill_all();
+                    // A tracer's end is that of all that it traces; that of PID 1 too, but this is as sure.
+                    if matches!(self.hold, Hold::Namespace) {
+                        let _ = kill_all();
+                    }
                     exit_now(1);
                 }
             }
@@ -280,125 +349,134 @@ impl State<'_> {
     }
 
     fn count(&mut self, child: &process::Waited) {
-        if let Some(orphans) = &mut self.orphans {
-            orphans.gone(child.pid);
+        if child.status.is_end() {
+            if let Some(orphans) = &mut self.orphans {
+                orphans.gone(child.pid);
+            }
+            self.user += child.user;
+            self.system += child.system;
         }
-        self.user += child.user;
-        self.system += child.system;
     }
 
-    fn reap(&mut self) {
+    /// Reaps what has ended; whether there may be more.
+    fn reap(&mut self) -> bool {
         // Processes that fork and end without pause could hold us here for ever: the rest of the
         // loop has its turn, and nothing is reaped any more once it is time to kill.
         for _ in 0..REAP_AT_ONCE {
             match wait_for(-1, false) {
-                Ok(Some(child)) if child.status.is_end() => {
-                    self.count(&child);
-                    if child.pid == self.main_pid {
-                        self.main_ended(child.status);
-                        if !self.ending {
-                            self.end_quickly();
-                        }
-                    }
-                }
                 Ok(Some(child)) => {
-                    if let WaitStatus::Stopped(signal) = child.status
-                        && child.pid == self.main_pid
-                    {
-                        self.tell(&FromInit::Stopped { signal });
+                    self.count(&child);
+                    if child.pid == self.main_pid && child.status.is_end() && !self.ending {
+                        self.main = Some(child.status);
+                        self.reap_the_last();
+                    }
+                    self.child_changed(child.pid, child.status, None);
+                    if self.killing {
+                        return false;
                     }
                 }
-                Ok(None) => return,
+                Ok(None) => return false,
                 Err(_) if self.main.is_some() => self.finish(),
-                Err(_) => return,
+                Err(_) => return false,
             }
         }
-        self.reap_again = true;
+        true
     }
 
-    /// The main process has ended: so does the rest, if there is any.
-    fn end_quickly(&mut self) -> ! {
+    /// The main process has ended: mostly it was the last, and nothing has to be killed.
+    fn reap_the_last(&mut self) {
         match wait_for(-1, false) {
             Err(_) => self.finish(),
-            Ok(Some(child)) if child.status.is_end() => self.count(&child),
-            Ok(_) => {}
-        }
-        self.kill()
-    }
-
-    fn main_ended(&mut self, status: WaitStatus) {
-        self.main = Some(status);
-        if self.ending {
-            self.tell(&FromInit::MainEnded { status });
-            term_all();
+            Ok(Some(child)) => self.count(&child),
+            Ok(None) => {}
         }
     }
 
-    /// Kills and reaps all that is left, and ends.
-    fn kill(&mut self) -> ! {
+    /// A child, or a traced process, has ended; or the main process was stopped.
+    pub(crate) fn child_changed(&mut self, pid: i32, status: WaitStatus, name: Option<String>) {
+        match status {
+            WaitStatus::Stopped(signal) if pid == self.main_pid => self.tell(&FromInit::Stopped { signal }),
+            WaitStatus::Stopped(_) | WaitStatus::Continued => {}
+            _ if pid == self.main_pid => {
+                self.main = Some(status);
+                if self.ending || self.killing {
+                    self.tell(&FromInit::MainEnded { status });
+                }
+                match (self.killing, self.ending) {
+                    (true, _) => {}
+                    (_, true) => self.hold.term_all(),
+                    _ => self.kill(),
+                }
+            }
+            WaitStatus::Signaled(9) if self.killing => {
+                self.killed += 1;
+                self.names.extend(name);
+            }
+            _ => {}
+        }
+    }
+
+    /// From here on all that is left is killed.
+    fn kill(&mut self) {
+        if self.killing || self.hold.is_empty() {
+            return;
+        }
         self.killing = true;
-        if let Some(status) = self.main {
+        if let Some(status) = self.main.filter(|_| !self.ending) {
             self.tell(&FromInit::MainEnded { status });
         }
         self.tell(&FromInit::Killing);
-        let _ = kill_all();
+    }
+
+    /// Waits for all that was killed, and ends.
+    fn reap_the_killed(&mut self) -> ! {
         loop {
             // A dead process keeps its name until it is waited for.
-            let name = if self.own_proc && self.names.len() < NAMES { self.wait_for_name() } else { None };
+            let next = if self.own_proc && self.names.len() < NAMES { peek_ended().ok() } else { None };
+            let name = next.and_then(name_of);
             match wait_for(-1, true) {
-                Ok(Some(child)) if child.status.is_end() => {
+                Ok(Some(child)) => {
                     self.count(&child);
-                    if child.pid == self.main_pid && self.main.is_none() {
-                        self.main = Some(child.status);
-                        self.tell(&FromInit::MainEnded { status: child.status });
-                    } else if child.status == WaitStatus::Signaled(9) {
-                        self.killed += 1;
-                        if let Some((pid, name)) = name
-                            && pid == child.pid
-                        {
-                            self.names.push(name);
-                        }
-                    }
+                    self.child_changed(child.pid, child.status, name.filter(|_| Some(child.pid) == next));
                 }
-                Ok(_) => {}
+                Ok(None) => {}
                 Err(_) => self.finish(),
             }
         }
     }
 
-    /// The next process to be waited for, by name.
-    fn wait_for_name(&self) -> Option<(i32, String)> {
-        let pid = peek_ended().ok()?;
-        let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
-        Some((pid, String::from_utf8_lossy(&name).trim_end().to_owned()))
-    }
-
-    /// No child is left. What else could be in the namespace (a process that entered from outside)
+    /// Nothing is left. What else could be in the namespace (a process that entered from outside)
     /// is killed by the kernel when this process ends, and waited for before the supervisor sees it end.
-    fn finish(&mut self) -> ! {
+    pub(crate) fn finish(&mut self) -> ! {
         let names = std::mem::take(&mut self.names);
         let main = self.main.unwrap_or(WaitStatus::Signaled(9));
-        self.tell(&FromInit::Done { main, user: self.user, system: self.system, killed: self.killed, names });
+        let (user, system) = self.hold.time().unwrap_or((self.user, self.system));
+        self.tell(&FromInit::Done { main, user, system, killed: self.killed, names });
         exit_now(0)
     }
 }
 
-/// SIGTERM for everybody; SIGCONT so that the stopped can act on it.
-fn term_all() {
-    let _ = signal_all(15);
-    let _ = signal_all(18);
-}
-
 /// Whether some process is left that has a handler for SIGTERM, or holds it back: one that may still be
 /// finishing. One that ignores it will not end for it, however long one waits.
-fn handles_term() -> bool {
-    let Ok(entries) = fs::read_dir("/proc") else { return true };
-    entries
-        .flatten()
-        .filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok())
-        .filter(|pid| *pid != 1)
+///
+/// `processes`: the job's; `None` for all but PID 1.
+fn handles_term(processes: Option<&HashSet<i32>>) -> bool {
+    let all = || {
+        let names = fs::read_dir("/proc").into_iter().flatten().flatten();
+        names.filter_map(|e| e.file_name().to_str()?.parse().ok()).filter(|pid| *pid != 1).collect()
+    };
+    processes
+        .cloned()
+        .unwrap_or_else(all)
+        .into_iter()
         .filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/status")).ok())
         .any(|status| status_handles_term(&status))
+}
+
+/// The name of a process, also of a dead one.
+fn name_of(pid: i32) -> Option<String> {
+    let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
+    Some(String::from_utf8_lossy(&name).trim_end().to_owned())
 }
 
 pub(crate) fn status_handles_term(status: &str) -> bool {

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{getegid, geteuid};
 use terrarium_core::report::{Enforcer, Limit, Limits};
 use terrarium_core::{Finding, JobId, Tier};
+use terrarium_sys::caps;
+use terrarium_sys::landlock::Landlock;
 use terrarium_sys::process::Namespaces;
 use terrarium_sys::seccomp::Filter;
 use terrarium_sys::step::{Planned, Step, When, rlimit};
@@ -16,8 +18,9 @@ use terrarium_sys::step::{Planned, Step, When, rlimit};
 use crate::affinity::mask;
 use crate::cgroup::{Groups, Wanted};
 use crate::error::JailError;
-use crate::host::Mount;
-use crate::spec::{JailSpec, Shm};
+use crate::host::{Host, Mount};
+use crate::only;
+use crate::spec::{JailSpec, Shm, View};
 use crate::view::{self, RealFiles, note};
 
 /// What will be done for one run.
@@ -41,14 +44,24 @@ pub struct Plan {
     pub findings: Vec<Finding>,
 }
 
+/// What was found and made on the host for a plan.
+#[derive(Clone, Copy)]
+pub(crate) struct Found<'a> {
+    pub(crate) host: &'a Host,
+    pub(crate) mounts: &'a [Mount],
+    pub(crate) groups: &'a Groups,
+    /// The job's own directory for temporary files, where it cannot have a /tmp of its own.
+    pub(crate) tmp: Option<&'a Path>,
+}
+
 impl Plan {
     pub(crate) fn make(
-        mounts: &[Mount],
         spec: &JailSpec,
         tier: Tier,
         job: JobId,
-        groups: &Groups,
+        found: &Found<'_>,
     ) -> Result<Plan, JailError> {
+        let &Found { host, mounts, groups, tmp } = found;
         let mut findings = Vec::new();
         let limits = limits(spec, tier, groups, &mut findings);
         let memory_enforcer = limits.memory.as_ref().and_then(|l| l.enforced_by);
@@ -61,24 +74,33 @@ impl Plan {
         if tier == Tier::Userns {
             init_steps.extend(identity_steps());
         }
-        init_steps.extend(view::steps(&spec.view, &groups.covers(mounts), mounts, &RealFiles)?);
+        if tier == Tier::Ptrace {
+            init_steps.push(Step::AdoptOrphans.into());
+            findings.extend(open_in_ptrace(&spec.view));
+        } else {
+            init_steps.extend(view::steps(&spec.view, tier, &groups.covers(mounts), mounts, &RealFiles)?);
+        }
         if limits.pids.as_ref().and_then(|l| l.enforced_by) == Some(Enforcer::RlimitNproc) {
             init_steps.push(Planned::noting(Step::ProbeNproc, note::NPROC));
         }
         init_steps.push(Step::Name { name: c(Path::new(crate::init::NAME)) }.into());
         init_steps.push(Step::Undumpable.into());
+        let counts_user = |l: &Limit<u64>| l.enforced_by == Some(Enforcer::RlimitNprocUser);
+        let users_tasks =
+            if limits.pids.as_ref().is_some_and(counts_user) { host.tasks_of(geteuid().as_raw()) } else { 0 };
+        let own = tier != Tier::Ptrace;
         Ok(Plan {
             job,
             tier,
             namespaces: Namespaces {
                 user: tier == Tier::Userns,
-                pid: true,
-                mount: true,
-                ipc: matches!(spec.view.shm, Shm::Private(_)),
-                net: spec.view.no_network,
+                pid: own,
+                mount: own,
+                ipc: own && matches!(spec.view.shm, Shm::Private(_)),
+                net: own && spec.view.no_network,
             },
             init_steps,
-            main_steps: main_steps(spec, tier, &limits, groups)?,
+            main_steps: main_steps(spec, tier, &limits, groups, Traced { users_tasks, tmp })?,
             limits,
             cgroups: groups.paths().into_iter().map(Path::to_owned).collect(),
             findings,
@@ -91,8 +113,30 @@ impl Plan {
     }
 }
 
+/// What a namespace would close and ptrace does not.
+fn open_in_ptrace(view: &View) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if !view.sockets.is_empty() {
+        let names: Vec<String> = view.sockets.iter().map(|s| s.display().to_string()).collect();
+        findings.push(Finding::new(
+            "socket-open",
+            format!(
+                "without namespaces the job could have processes started outside, through {}",
+                names.join(", ")
+            ),
+        ));
+    }
+    if !view.denied_devices.is_empty() {
+        findings.push(Finding::new(
+            "gpus-open",
+            "without namespaces --gpus only sets variables: the job could open the other GPUs",
+        ));
+    }
+    findings
+}
+
 /// The user in the new user namespace is the same as outside; nobody else exists there.
-fn identity_steps() -> [Planned; 3] {
+pub(crate) fn identity_steps() -> [Planned; 3] {
     let write = |path: &str, data: String| -> Planned {
         Step::WriteFile { path: c(Path::new(path)), data: data.into_bytes() }.into()
     };
@@ -166,11 +210,21 @@ fn limits(spec: &JailSpec, tier: Tier, groups: &Groups, findings: &mut Vec<Findi
         .as_ref()
         .map(|set| Limit { value: set.to_string(), enforced_by: held.cpus.or(Some(Enforcer::Seccomp)) });
     let pids = spec.limits.pids.map(|value| {
-        let rlimit = (tier == Tier::Userns).then_some(Enforcer::RlimitNproc);
+        let rlimit = match tier {
+            Tier::Userns => Some(Enforcer::RlimitNproc),
+            // Root is exempt from it.
+            Tier::Ptrace if !geteuid().is_root() => Some(Enforcer::RlimitNprocUser),
+            _ => None,
+        };
         if held.pids.or(rlimit).is_none() {
             findings.push(Finding::new(
                 "pids-not-limited",
                 format!("--pids is not enforced: no pids cgroup is to be had{}", why("pids")),
+            ));
+        } else if rlimit == Some(Enforcer::RlimitNprocUser) {
+            findings.push(Finding::new(
+                "pids-of-user",
+                format!("--pids {value} is {value} more than all processes and threads that you have on this node now: the kernel counts them together"),
             ));
         }
         Limit { value, enforced_by: held.pids.or(rlimit) }
@@ -180,11 +234,18 @@ fn limits(spec: &JailSpec, tier: Tier, groups: &Groups, findings: &mut Vec<Findi
     Limits { memory, swap, cpus, pids, time_seconds }
 }
 
+/// What only a job that is held by ptrace needs.
+struct Traced<'a> {
+    users_tasks: u64,
+    tmp: Option<&'a Path>,
+}
+
 fn main_steps(
     spec: &JailSpec,
     tier: Tier,
     limits: &Limits,
     groups: &Groups,
+    traced: Traced<'_>,
 ) -> Result<Vec<Planned>, JailError> {
     let mut steps: Vec<Planned> = Vec::new();
     for (procs, path) in groups.v1_procs() {
@@ -202,15 +263,26 @@ fn main_steps(
         let step = Step::Rlimit { name: "RLIMIT_NPROC", resource: rlimit::NPROC, limit: limit.value + 1 };
         steps.push(Planned { step, note: None, when: When::NotNoted(note::NPROC) });
     }
+    if let Some(limit) = limits.pids.as_ref().filter(|l| l.enforced_by == Some(Enforcer::RlimitNprocUser)) {
+        // Init's two threads come on top.
+        let limit = limit.value + traced.users_tasks + 2;
+        steps.push(Step::Rlimit { name: "RLIMIT_NPROC", resource: rlimit::NPROC, limit }.into());
+    }
     if let Some(cpus) = &spec.limits.cpus {
         steps.push(Step::Affinity { mask: mask(cpus) }.into());
     }
-    if tier == Tier::Userns || spec.no_new_privileges {
+    if tier != Tier::Root || spec.no_new_privileges {
         steps.push(Step::NoNewPrivileges.into());
     }
     // Characters can be pushed only into the session's own terminal, except by root.
     if spec.has_terminal || tier == Tier::Root {
         steps.push(Step::Seccomp(Filter::terminal()).into());
+    }
+    if tier == Tier::Ptrace {
+        steps.push(Step::Seccomp(Filter::traced()).into());
+        // A process outside that belongs to the user could be made to do what the job may not: Landlock, where it has
+        // scopes (Linux 6.12), keeps it from being signalled, traced and written to.
+        steps.push(Step::Landlock(Landlock { signals: true, ..Landlock::default() }).into());
     }
     if limits.cpus.as_ref().is_some_and(|l| l.enforced_by == Some(Enforcer::Seccomp)) {
         // There can be one such supervisor only: in a run in a run, the outer one's CPUs hold.
@@ -224,6 +296,18 @@ fn main_steps(
         let path = CString::new(directory.as_os_str().as_bytes())
             .map_err(|_| view::ViewError::Nul { path: directory.clone() })?;
         steps.push(Step::ChangeDir { path }.into());
+    }
+    if !spec.view.only.is_empty() {
+        if tier == Tier::Root {
+            // What is mounted is part of file systems that hold more: by number root could open the rest.
+            let (name, number) = ("CAP_DAC_READ_SEARCH", caps::DAC_READ_SEARCH);
+            steps.push(Step::DropCapability { name, number }.into());
+        }
+        // Last: it stops more than the steps before it need.
+        steps.push(match tier {
+            Tier::Ptrace => only::landlock_step(&spec.view, traced.tmp, &RealFiles)?,
+            _ => only::landlock_in_addition(&spec.view, &RealFiles)?,
+        });
     }
     Ok(steps)
 }
@@ -264,6 +348,12 @@ pub(crate) fn heed_notes(notes: u64, limits: &mut Limits, findings: &mut Vec<Fin
             "a service manager's socket could not be covered: the job could have processes started outside",
         ));
     }
+    if has(note::LANDLOCK) {
+        findings.push(Finding::new(
+            "landlock-missing",
+            "--only is held by mounts alone: Landlock's rules could not be added to them",
+        ));
+    }
     if has(note::CGROUP) {
         findings.push(Finding::new(
             "cgroup-view",
@@ -282,7 +372,7 @@ impl fmt::Display for Plan {
                 .into_iter()
                 .filter_map(|(on, name)| on.then_some(name))
                 .collect();
-        writeln!(f, "namespaces: {}", names.join(", "))?;
+        writeln!(f, "namespaces: {}", if names.is_empty() { "none".to_owned() } else { names.join(", ") })?;
         for cgroup in &self.cgroups {
             writeln!(f, "cgroup: {}", cgroup.display())?;
         }
@@ -310,6 +400,8 @@ impl fmt::Display for Plan {
             for planned in steps {
                 let optional = match (planned.when, planned.note) {
                     (When::Noted(note::CHROOT), _) => " (in a chroot)",
+                    (When::Noted(note::PROC), _) => " (if /proc could not be mounted)",
+                    (When::Noted(note::ONE_BY_ONE), _) => " (before Linux 5.12)",
                     (_, Some(_)) => " (if it can)",
                     _ => "",
                 };
@@ -327,6 +419,7 @@ pub fn enforcer_name(enforcer: Enforcer) -> &'static str {
         Enforcer::CgroupV1 => "cgroup v1",
         Enforcer::RlimitData => "RLIMIT_DATA, each process alone",
         Enforcer::RlimitNproc => "RLIMIT_NPROC in the job's user namespace",
+        Enforcer::RlimitNprocUser => "RLIMIT_NPROC of the user",
         Enforcer::Seccomp => "seccomp",
         Enforcer::Affinity => "affinity only",
         Enforcer::Timer => "timer",

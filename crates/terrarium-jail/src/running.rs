@@ -1,15 +1,14 @@
-//! The supervisor: starts init, watches, and proves that nothing is left.
+//! The supervisor: watches, and proves that nothing is left.
 
-use std::ffi::{CString, OsString};
+use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fs;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::unistd::geteuid;
 use terrarium_core::report::{End, Limits, Survivor};
 use terrarium_core::{Finding, JobId, Tier};
 use terrarium_sys::Errno;
@@ -17,22 +16,19 @@ use terrarium_sys::fds::{
     Channel, Incoming, close_from, controlling_terminal, is_group_empty, let_go_of_standard_files,
     take_terminal, terminal_foreground,
 };
-use terrarium_sys::process::{
-    Command, Forked, Namespaces, WaitStatus, clone_process, exit_now, signal_one, wait_for,
-};
-use terrarium_sys::signals::{self, SignalFd, stop_self};
+use terrarium_sys::process::{WaitStatus, signal_one, wait_for};
+use terrarium_sys::signals::{SignalFd, stop_self};
 
-use crate::cgroup::{Context, Counted, Groups, Wanted};
+use crate::cgroup::{Counted, Groups};
 use crate::error::JailError;
-use crate::host::{Host, Mount, parse_stat};
-use crate::init::Init;
+use crate::host::{Host, parse_stat};
 use crate::parent::Parent;
-use crate::plan::{Plan, heed_notes, wanted};
-use crate::spec::JailSpec;
+use crate::plan::{Plan, heed_notes};
+use crate::shared;
+use crate::start::{OwnTmp, explain_seize};
 use crate::supervision::{Action, Cause, Config, Event, Notice, Supervision};
 use crate::survivors;
-use crate::view;
-use crate::wire::{FromInit, MAX, ToInit};
+use crate::wire::{FromInit, MAX, ToInit, what};
 
 /// Waits between looks at the job: soon at first, so that short jobs are seen, then every second.
 const FIRST_SAMPLE: Duration = Duration::from_millis(40);
@@ -48,33 +44,40 @@ const OOM_LOOKS: [Duration; 4] = [
 
 /// Looks on while the job runs, and is told what is worth telling.
 pub trait Observer {
-    /// From time to time: the job's own /proc, if it has one, and its cgroups.
-    fn sample(&mut self, proc: Option<&Path>, groups: &Groups);
+    /// From time to time: the processes of the job in a /proc (all but PID 1 if none are named), and its cgroups.
+    fn sample(&mut self, proc: Option<(&Path, Option<&[u32]>)>, groups: &Groups);
     /// When something happens.
     fn notice(&mut self, notice: &Notice);
 }
 
 /// A job that was started.
 pub struct Running {
-    host: Host,
-    plan: Plan,
-    spec_grace: Option<Duration>,
-    kill_wait: Duration,
-    time_limit: Option<Duration>,
-    init: i32,
-    init_stopped: bool,
-    channel: Channel,
-    signals: SignalFd,
-    groups: Groups,
-    command: String,
-    keep: Vec<RawFd>,
+    pub(crate) host: Host,
+    pub(crate) plan: Plan,
+    pub(crate) spec_grace: Option<Duration>,
+    pub(crate) kill_wait: Duration,
+    pub(crate) time_limit: Option<Duration>,
+    pub(crate) init: i32,
+    pub(crate) init_stopped: bool,
+    pub(crate) channel: Channel,
+    pub(crate) signals: SignalFd,
+    pub(crate) groups: Groups,
+    /// The tiers that were not to be had, with why.
+    pub(crate) tried: Vec<(Tier, String)>,
+    /// Children that this process had before the job.
+    pub(crate) others: Vec<u32>,
+    /// What was in shared memory before the job, if the job shares it.
+    pub(crate) shared_before: Option<HashSet<shared::Id>>,
+    pub(crate) _tmp: Option<OwnTmp>,
+    pub(crate) command: String,
+    pub(crate) keep: Vec<RawFd>,
     /// The job's PATH.
-    path: OsString,
-    started: Instant,
-    started_at: SystemTime,
-    terminal: Option<OwnedFd>,
-    parent: Parent,
-    end_orphans: bool,
+    pub(crate) path: OsString,
+    pub(crate) started: Instant,
+    pub(crate) started_at: SystemTime,
+    pub(crate) terminal: Option<OwnedFd>,
+    pub(crate) parent: Parent,
+    pub(crate) end_orphans: bool,
 }
 
 /// How a job ended, and what was counted.
@@ -106,208 +109,10 @@ pub struct Outcome {
     pub survivors: Vec<Survivor>,
     /// cgroups that could not be removed.
     pub cgroups_left: Vec<PathBuf>,
+    /// What was in shared memory before the job, if the job shared it with the host.
+    pub shared_before: Option<HashSet<shared::Id>>,
     /// What the user should know.
     pub findings: Vec<Finding>,
-}
-
-/// The tiers that may be possible here, best first.
-fn tiers() -> Vec<Tier> {
-    if geteuid().is_root() { vec![Tier::Root, Tier::Userns] } else { vec![Tier::Userns] }
-}
-
-/// Says why a clone into new namespaces failed, with what could be done.
-fn explain_clone(tier: Tier, errno: Errno) -> String {
-    match (tier, errno) {
-        (Tier::Root, Errno::EPERM) => {
-            "not permitted (root without CAP_SYS_ADMIN, as in a container)".to_owned()
-        }
-        (_, Errno::EPERM) => "user namespaces are switched off (kernel.unprivileged_userns_clone, \
-                              kernel.apparmor_restrict_unprivileged_userns), or this is a chroot"
-            .to_owned(),
-        (_, Errno::ENOSPC) => {
-            "no namespace is left (user.max_user_namespaces, user.max_pid_namespaces)".to_owned()
-        }
-        (_, errno) => errno.desc().to_owned(),
-    }
-}
-
-/// Makes the plan for the best tier that this host gives, proving by a trial that it does. Starts nothing; cgroups
-/// that the plan speaks of are made and removed again.
-pub fn preview(host: &Host, spec: &JailSpec) -> Result<Plan, JailError> {
-    view::check(&spec.view, &view::RealFiles)?;
-    let mounts = read_mounts(host, spec)?;
-    let mut tried = Vec::new();
-    for tier in tiers() {
-        refuse_weaker(spec, tier, &tried)?;
-        let namespaces = Namespaces {
-            user: tier == Tier::Userns,
-            pid: true,
-            mount: true,
-            ipc: true,
-            ..Namespaces::default()
-        };
-        match clone_process(namespaces, None) {
-            Ok(Forked::Child) => exit_now(0),
-            Ok(Forked::Parent(pid)) => {
-                let _ = wait_for(pid, true);
-                let job = job_id(host)?;
-                let mut groups = make_groups(host, &mounts, spec, tier, &job);
-                let plan = Plan::make(&mounts, spec, tier, job, &groups);
-                groups.remove();
-                return plan;
-            }
-            Err(errno) => tried.push((tier, explain_clone(tier, errno))),
-        }
-    }
-    Err(not_contained(spec, tried))
-}
-
-/// The host's mounts, if anything needs them: reading them takes as long as making a namespace.
-fn read_mounts(host: &Host, spec: &JailSpec) -> Result<Vec<Mount>, JailError> {
-    let root = geteuid().is_root();
-    // An ordinary user gets v1 cgroups for limits only; v2 is worth a look, for exact peaks.
-    let limited = wanted(spec) != Wanted::default();
-    let v2 = || host.path("/sys/fs/cgroup/cgroup.controllers").exists();
-    if !(root || limited || view::needs_mounts(&spec.view) || v2()) {
-        return Ok(Vec::new());
-    }
-    host.mounts().map_err(|source| JailError::Host { what: "/proc/self/mountinfo".to_owned(), source })
-}
-
-fn job_id(host: &Host) -> Result<JobId, JailError> {
-    host.job_id(std::process::id()).ok_or_else(|| JailError::Host {
-        what: "/proc/self".to_owned(),
-        source: std::io::ErrorKind::NotFound.into(),
-    })
-}
-
-/// cgroups for the run; none without mounts to look in.
-fn make_groups(host: &Host, mounts: &[Mount], spec: &JailSpec, tier: Tier, job: &JobId) -> Groups {
-    if mounts.is_empty() {
-        return Groups::none();
-    }
-    // The variable alone could be inherited by something outside; PID 1 cannot.
-    let nested = spec.nested && host.stat(1).is_some_and(|s| s.name == crate::init::NAME);
-    let context = Context { root: tier == Tier::Root, nested };
-    Groups::make(host, mounts, job, &wanted(spec), context)
-}
-
-fn refuse_weaker(spec: &JailSpec, tier: Tier, tried: &[(Tier, String)]) -> Result<(), JailError> {
-    match spec.require {
-        Some(required) if tier < required => {
-            let mut tried = tried.to_vec();
-            if tried.is_empty() {
-                tried.push((required, "needs root".to_owned()));
-            }
-            Err(JailError::TierRefused { required, tried })
-        }
-        _ => Ok(()),
-    }
-}
-
-fn not_contained(spec: &JailSpec, tried: Vec<(Tier, String)>) -> JailError {
-    match spec.require {
-        Some(required) => JailError::TierRefused { required, tried },
-        None => JailError::NotContained { tried },
-    }
-}
-
-fn strings(spec: &JailSpec, job: &JobId) -> Result<Command, JailError> {
-    let string = |s: &OsString| CString::new(s.as_bytes()).map_err(|_| JailError::Nul);
-    let args = spec.command.iter().map(string).collect::<Result<Vec<_>, _>>()?;
-    let mut env = Vec::with_capacity(spec.env.len() + 1);
-    for (name, value) in &spec.env {
-        let mut entry = name.as_bytes().to_vec();
-        entry.push(b'=');
-        entry.extend_from_slice(value.as_bytes());
-        env.push(string(&OsString::from_vec(entry))?);
-    }
-    env.push(string(&format!("TERRARIUM_JOB={job}").into())?);
-    Ok(Command::new(args, env))
-}
-
-/// Starts a job in the best tier that this host gives.
-///
-/// The process must have one thread only, and this may be called once: signals are taken over, and standard
-/// input and output are given to the job and closed here.
-pub fn start(host: &Host, spec: &JailSpec) -> Result<Running, JailError> {
-    view::check(&spec.view, &view::RealFiles)?;
-    let mounts = read_mounts(host, spec)?;
-    let system = |what| move |errno| JailError::System { what, errno };
-    let job = job_id(host)?;
-    let command = strings(spec, &job)?;
-    let parent = Parent::watch(spec.with_parent)?;
-    let (inherited, signals) = signals::take_over().map_err(system("taking over signals"))?;
-    let mut tried = Vec::new();
-    for tier in tiers() {
-        refuse_weaker(spec, tier, &tried)?;
-        // Before the cgroups, which would stay if this failed.
-        let (ours, theirs) = Channel::pair().map_err(system("making a socket"))?;
-        let mut groups = make_groups(host, &mounts, spec, tier, &job);
-        let plan = match Plan::make(&mounts, spec, tier, job, &groups) {
-            Ok(plan) => plan,
-            Err(error) => {
-                groups.remove();
-                return Err(error);
-            }
-        };
-        let started = Instant::now();
-        let started_at = SystemTime::now();
-        match clone_process(plan.namespaces, None) {
-            Ok(Forked::Child) => {
-                drop(ours);
-                crate::init::run(&Init {
-                    steps: &plan.init_steps,
-                    job_steps: &plan.main_steps,
-                    command: &command,
-                    inherited: &inherited,
-                    signals: &signals,
-                    channel: theirs,
-                    cgroup: groups.v2_directory(),
-                    cgroup_procs: groups.v2_procs().map(AsFd::as_fd),
-                    cpus: spec.limits.cpus.as_ref(),
-                    end_orphans: spec.end_orphans.then_some(spec.grace),
-                })
-            }
-            Ok(Forked::Parent(init)) => {
-                drop(theirs);
-                return Ok(Running {
-                    host: host.clone(),
-                    plan,
-                    spec_grace: spec.grace,
-                    kill_wait: spec.kill_wait,
-                    time_limit: spec.limits.time,
-                    init,
-                    init_stopped: false,
-                    channel: ours,
-                    signals,
-                    groups,
-                    command: spec
-                        .command
-                        .first()
-                        .map(|c| c.to_string_lossy().into_owned())
-                        .unwrap_or_default(),
-                    keep: spec.keep.clone(),
-                    path: spec
-                        .env
-                        .iter()
-                        .find(|(n, _)| n == "PATH")
-                        .map(|(_, v)| v.clone())
-                        .unwrap_or_default(),
-                    started,
-                    started_at,
-                    terminal: None,
-                    parent,
-                    end_orphans: spec.end_orphans,
-                });
-            }
-            Err(errno) => {
-                groups.remove();
-                tried.push((tier, explain_clone(tier, errno)));
-            }
-        }
-    }
-    Err(not_contained(spec, tried))
 }
 
 /// What came of a wait, beside what the state machine holds.
@@ -349,9 +154,11 @@ impl Running {
         });
         let mut seen = Seen::default();
         self.watch(&mut machine, &mut seen, observer);
+        if self.plan.tier == Tier::Ptrace && seen.done.is_none() && !seen.gave_up {
+            self.wait_for_orphans(&mut seen);
+        }
         let counted = self.groups.counted();
-        let survivors =
-            if seen.gave_up { survivors::below(&self.host, self.init as u32) } else { Vec::new() };
+        let survivors = if seen.gave_up { self.below() } else { Vec::new() };
         let wall = self.started.elapsed();
         let cgroups_left = self.groups.remove();
         if let Some(terminal) = &self.terminal {
@@ -366,7 +173,7 @@ impl Running {
         let mut limits = self.plan.limits;
         let mut findings = self.plan.findings;
         heed_notes(seen.notes, &mut limits, &mut findings);
-        if self.end_orphans && seen.notes >> view::note::PROC & 1 == 1 {
+        if self.end_orphans && seen.notes >> crate::view::note::PROC & 1 == 1 {
             findings.push(Finding::new(
                 "orphans-kept",
                 "--orphans end had no effect: without a /proc of the job's own, orphans cannot be told from others",
@@ -391,6 +198,7 @@ impl Running {
             orphans_ended: seen.orphans_ended,
             survivors,
             cgroups_left,
+            shared_before: self.shared_before,
             findings,
         })
     }
@@ -406,6 +214,37 @@ impl Running {
         keep.extend(self.terminal.iter().map(AsRawFd::as_raw_fd));
         keep.extend(self.parent.handle().map(|p| p.as_fd().as_raw_fd()));
         close_from(3, &keep);
+    }
+
+    /// A tracer that was killed has taken the job with it, but the last of it may still be going. All of its orphans are
+    /// children of this process now.
+    fn wait_for_orphans(&self, seen: &mut Seen) {
+        let deadline = Instant::now() + self.kill_wait;
+        while !self.below().is_empty() {
+            if Instant::now() >= deadline {
+                seen.gave_up = true;
+                return;
+            }
+            let _ = poll(&mut [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)], PollTimeout::from(5u8));
+            while self.signals.next().is_some() {}
+            while let Ok(Some(_)) = wait_for(-1, false) {}
+        }
+    }
+
+    /// The processes of the job, as parentage shows them.
+    fn below(&self) -> Vec<Survivor> {
+        let mut found = survivors::below(&self.host, self.init as u32);
+        if self.plan.tier == Tier::Ptrace {
+            // Where the tracer is gone they are ours, and so is whatever was ours before.
+            let mut seen: HashSet<u32> = found.iter().map(|s| s.pid).chain([self.init as u32]).collect();
+            for &other in &self.others {
+                seen.insert(other);
+                seen.extend(survivors::below(&self.host, other).iter().map(|s| s.pid));
+            }
+            let all = survivors::below(&self.host, std::process::id());
+            found.extend(all.into_iter().filter(|s| !seen.contains(&s.pid)));
+        }
+        found
     }
 
     fn watch(&mut self, machine: &mut Supervision, seen: &mut Seen, observer: &mut dyn Observer) {
@@ -479,7 +318,9 @@ impl Running {
 
     fn sample(&self, seen: &mut Seen, events: &mut Vec<Event>, observer: &mut dyn Observer) {
         let proc = seen.proc.as_ref().map(|(fd, main)| (proc_path(fd), *main));
-        observer.sample(proc.as_ref().map(|(path, _)| path.as_path()), &self.groups);
+        // Without a namespace, /proc shows everybody's.
+        let pids = (self.plan.tier == Tier::Ptrace).then(|| self.host.descendants(self.init as u32));
+        observer.sample(proc.as_ref().map(|(path, _)| (path.as_path(), pids.as_deref())), &self.groups);
         let dead = match &proc {
             Some((proc, main)) => main_is_dead(proc, *main),
             // Init has not answered: something may hold it.
@@ -506,7 +347,7 @@ impl Running {
             Action::StopSelf(signal) => stop_self(signal),
             Action::Say(notice) => observer.notice(&notice),
             Action::LookAtSurvivors => {
-                let left = survivors::below(&self.host, self.init as u32);
+                let left = self.below();
                 survivors::thaw(&self.host, &left);
                 // A PID 1 that is held by a tracer, or was stopped, kills nobody; the kernel does.
                 if self.is_init_held() {
@@ -569,6 +410,11 @@ impl Running {
                 let steps = if *job { &self.plan.main_steps } else { &self.plan.init_steps };
                 let step = steps.get(*index).map_or("join the cgroup".to_owned(), |p| p.step.to_string());
                 seen.failure = Some(JailError::Step { step, errno: Errno::from_raw(*errno) });
+            }
+            FromInit::Failed { what: what::SEIZE, errno } => {
+                let mut tried = self.tried.clone();
+                tried.push((Tier::Ptrace, explain_seize(Errno::from_raw(*errno))));
+                seen.failure = Some(JailError::NotContained { tried });
             }
             FromInit::Failed { errno, .. } => {
                 seen.failure =

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use terrarium_core::{Bytes, CpuSet, Tier};
 
+use crate::only::Link;
+
 /// A job and what it is to be held by. Everything is explicit: nothing is read from the environment.
 #[derive(Clone, Debug)]
 pub struct JailSpec {
@@ -60,6 +62,10 @@ pub struct Limits {
 /// What the job sees of the host. Paths are absolute, exist, and have no symlinks in them.
 #[derive(Clone, Debug, Default)]
 pub struct View {
+    /// Nothing but these, and what a dynamic program needs; everything, if it is empty.
+    pub only: Vec<Only>,
+    /// Symbolic links that lead to them by the names that the caller wrote.
+    pub links: Vec<Link>,
     /// These appear elsewhere.
     pub binds: Vec<Bind>,
     /// These cannot be written to.
@@ -75,8 +81,19 @@ pub struct View {
     pub private_tmp: bool,
     /// /dev/shm and System V IPC.
     pub shm: Shm,
+    /// Shared memory of its own was asked for; else it is the host's where it cannot be had.
+    pub shm_asked: bool,
     /// No network but the job's own loopback.
     pub no_network: bool,
+}
+
+/// A path that is shown at its own place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Only {
+    /// Which.
+    pub path: PathBuf,
+    /// Nothing below it can be written to.
+    pub read_only: bool,
 }
 
 /// One path shown at another.

@@ -4,13 +4,16 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use terrarium_core::Bytes;
+use terrarium_core::{Bytes, Tier};
 use terrarium_sys::step::{Planned, SLOTS, Step, When, flags};
-use thiserror::Error;
 
 use crate::cgroup::Cover;
 use crate::host::{Mount, mount_of};
+use crate::new_root;
+use crate::only;
 use crate::spec::{Bind, Shm, View};
+
+pub use crate::error::ViewError;
 
 /// Notes of steps that may fail ([`Planned::note`]).
 pub mod note {
@@ -30,67 +33,26 @@ pub mod note {
     pub const NO_PROC: u8 = 7;
     /// RLIMIT_NPROC counts the user's other processes too.
     pub const NPROC: u8 = 6;
-}
-
-/// Why a view cannot be made.
-#[derive(Debug, Error, PartialEq, Eq)]
-pub enum ViewError {
-    /// A path with a NUL byte.
-    #[error("the path {path:?} holds a NUL byte")]
-    Nul {
-        /// Which.
-        path: PathBuf,
-    },
-    /// Two wishes that exclude each other.
-    #[error("{path} is named in both {first} and {second}", path = path.display())]
-    Conflict {
-        /// Which path.
-        path: PathBuf,
-        /// A flag.
-        first: &'static str,
-        /// Another.
-        second: &'static str,
-    },
-    /// Hiding everything.
-    #[error("/ cannot be hidden; name the directories that are to be hidden")]
-    HideRoot,
-    /// Something that the job has of its own.
-    #[error("{flag} {path}: the job gets its own /proc and /dev/shm, and needs /dev", path = path.display())]
-    OwnAnyway {
-        /// A flag.
-        flag: &'static str,
-        /// The path.
-        path: PathBuf,
-    },
-    /// A bind over everything.
-    #[error("--bind cannot show anything at /; name the directories that are to be shown")]
-    OverRoot,
-    /// Too many binds.
-    #[error("{count} --bind are too many; {most} are possible", most = SLOTS - RESERVED)]
-    TooManyBinds {
-        /// How many.
-        count: usize,
-    },
-    /// The target of a bind is not there.
-    #[error("the target {target} of --bind does not exist, and terrarium makes nothing on the host", target = target.display())]
-    NoTarget {
-        /// Which.
-        target: PathBuf,
-    },
-    /// A directory over a file or the other way round.
-    #[error("--bind {source_path} to {target}: one is a directory and the other is not", source_path = source_path.display(), target = target.display())]
-    Kinds {
-        /// What.
-        source_path: PathBuf,
-        /// Where.
-        target: PathBuf,
-    },
+    /// mount_setattr is missing: mounts are made read-only one by one.
+    pub const ONE_BY_ONE: u8 = 8;
+    /// Landlock's rules could not be put on.
+    pub const LANDLOCK: u8 = 9;
 }
 
 /// What kind of thing a path is; the caller looks, so that the planning stays pure.
 pub trait Look {
     /// `Some(true)` for a directory, `Some(false)` for anything else, `None` if it is not there.
     fn is_dir(&self, path: &Path) -> Option<bool>;
+
+    /// What stands in it, if it is a symbolic link.
+    fn read_link(&self, _path: &Path) -> Option<PathBuf> {
+        None
+    }
+
+    /// Where it leads to, without symbolic links.
+    fn canonical(&self, _path: &Path) -> Option<PathBuf> {
+        None
+    }
 }
 
 /// Looks at the real file system.
@@ -100,20 +62,28 @@ impl Look for RealFiles {
     fn is_dir(&self, path: &Path) -> Option<bool> {
         path.metadata().ok().map(|m| m.is_dir())
     }
+
+    fn read_link(&self, path: &Path) -> Option<PathBuf> {
+        path.read_link().ok()
+    }
+
+    fn canonical(&self, path: &Path) -> Option<PathBuf> {
+        path.canonicalize().ok()
+    }
 }
 
-fn c(path: &Path) -> Result<CString, ViewError> {
+pub(crate) fn c(path: &Path) -> Result<CString, ViewError> {
     CString::new(path.as_os_str().as_bytes()).map_err(|_| ViewError::Nul { path: path.to_owned() })
 }
 
-fn text(s: &str) -> CString {
+pub(crate) fn text(s: &str) -> CString {
     CString::new(s).expect("no NUL byte in a literal or a number")
 }
 
 /// Slots kept for cgroups: v2, and the v1 hierarchies that can hold a limit or count.
-const RESERVED: usize = 8;
+pub(crate) const RESERVED: usize = 8;
 
-const TMP: [&str; 2] = ["/tmp", "/var/tmp"];
+pub(crate) const TMP: [&str; 2] = ["/tmp", "/var/tmp"];
 
 /// Refuses wishes that exclude each other.
 pub fn check(view: &View, look: &dyn Look) -> Result<(), ViewError> {
@@ -143,8 +113,10 @@ pub fn check(view: &View, look: &dyn Look) -> Result<(), ViewError> {
     if view.binds.iter().any(|b| b.target == Path::new("/")) {
         return Err(ViewError::OverRoot);
     }
+    only::check(view)?;
     for Bind { source, target } in &view.binds {
-        let inside_private = private_roots(view).iter().any(|p| target.starts_with(p) && target != p);
+        let inside_private = private_roots(view).iter().any(|p| target.starts_with(p) && target != p)
+            || !only::holds(view, look, target);
         match (look.is_dir(source), look.is_dir(target)) {
             (_, None) if !inside_private => return Err(ViewError::NoTarget { target: target.clone() }),
             (Some(a), Some(b)) if a != b && !inside_private => {
@@ -159,14 +131,18 @@ pub fn check(view: &View, look: &dyn Look) -> Result<(), ViewError> {
 /// Directories that the job gets empty and writable.
 fn private_roots(view: &View) -> Vec<PathBuf> {
     let mut roots = Vec::new();
-    if view.private_tmp {
-        roots.extend(TMP.map(PathBuf::from));
-    }
+    roots.extend(private_tmps(view));
     if let Shm::Private(_) = view.shm {
         roots.push("/dev/shm".into());
     }
     roots.extend(opened(view).cloned());
     roots
+}
+
+/// Which of /tmp and /var/tmp are the job's own. With `--only` both are, unless a named path holds them.
+pub(crate) fn private_tmps(view: &View) -> Vec<PathBuf> {
+    let is_named = |tmp: &Path| view.only.is_empty() || view.only.iter().any(|o| tmp.starts_with(&o.path));
+    TMP.map(PathBuf::from).into_iter().filter(|tmp| view.private_tmp || !is_named(tmp)).collect()
 }
 
 /// Hidden directories in which something is shown all the same.
@@ -177,12 +153,13 @@ fn opened(view: &View) -> impl Iterator<Item = &PathBuf> {
 /// Whether [`steps`] needs to know the host's mounts for this view: reading them takes as long as
 /// making a namespace.
 pub fn needs_mounts(view: &View) -> bool {
-    !view.read_only.is_empty() || !view.denied_devices.is_empty()
+    !view.read_only.is_empty() || !view.denied_devices.is_empty() || !view.only.is_empty()
 }
 
 /// The steps that make `view`, to be run by PID 1 of the new mount namespace.
 pub fn steps(
     view: &View,
+    tier: Tier,
     covers: &[Cover],
     mounts: &[Mount],
     look: &dyn Look,
@@ -222,14 +199,18 @@ pub fn steps(
     for path in &outer {
         read_only(path, mounts, &mut steps)?;
     }
-    let proc = Step::Mount {
-        kind: text("proc"),
-        target: text("/proc"),
-        flags: flags::NOSUID | flags::NODEV | flags::NOEXEC,
-        options: text(""),
-    };
-    steps.push(Planned::noting(proc, note::PROC));
-    private(view, look, &mut steps)?;
+    if view.only.is_empty() {
+        let proc = Step::Mount {
+            kind: text("proc"),
+            target: text("/proc"),
+            flags: flags::NOSUID | flags::NODEV | flags::NOEXEC,
+            options: text(""),
+        };
+        steps.push(Planned::noting(proc, note::PROC));
+    } else {
+        new_root::compose(view, tier, mounts, look, &mut steps)?;
+    }
+    private(view, mounts, look, &mut steps)?;
     for (slot, bind) in view.binds.iter().enumerate() {
         make_target(bind, view, look, &mut steps)?;
         steps.push(Step::BindHeld { slot, target: c(&bind.target)? }.into());
@@ -238,11 +219,14 @@ pub fn steps(
             remount_bound(&bind.target, bind, 0, mounts, &mut steps)?;
         }
     }
-    for path in opened(view) {
+    for path in opened(view).filter(|path| only::holds(view, look, path)) {
         steps.push(Step::Remount { target: c(path)?, flags: QUIET | flags::RDONLY }.into());
     }
     for path in inner {
         read_only_bound(path, &view.binds, mounts, &mut steps)?;
+    }
+    if !view.only.is_empty() {
+        new_root::close(&mut steps);
     }
     if view.no_network {
         steps.push(Step::LoopbackUp.into());
@@ -352,19 +336,30 @@ fn remount_bound(
     Ok(())
 }
 
-/// The job's own /dev/shm, message queues and /tmp.
-fn private(view: &View, look: &dyn Look, steps: &mut Vec<Planned>) -> Result<(), ViewError> {
-    let tmpfs = |target: &str, size: Bytes| Step::Mount {
-        kind: text("tmpfs"),
-        target: text(target),
-        flags: flags::NOSUID | flags::NODEV,
-        options: text(&format!("mode=1777,size={}", size.0)),
+/// An empty directory in memory that everybody may write to; a /tmp has the size of /dev/shm.
+pub(crate) fn tmpfs(target: &Path, view: &View) -> Result<Planned, ViewError> {
+    let size = match view.shm {
+        Shm::Private(size) => size,
+        Shm::Host => Bytes::mib(1024),
     };
-    if let Shm::Private(size) = view.shm {
-        if look.is_dir(Path::new("/dev/shm")) == Some(true) {
-            steps.push(tmpfs("/dev/shm", size).into());
+    let options = text(&format!("mode=1777,size={}", size.0));
+    let flags = flags::NOSUID | flags::NODEV;
+    Ok(Step::Mount { kind: text("tmpfs"), target: c(target)?, flags, options }.into())
+}
+
+/// The job's own /dev/shm, message queues and /tmp.
+fn private(
+    view: &View,
+    mounts: &[Mount],
+    look: &dyn Look,
+    steps: &mut Vec<Planned>,
+) -> Result<(), ViewError> {
+    let is_dir = |path: &str| look.is_dir(Path::new(path)) == Some(true);
+    if let Shm::Private(_) = view.shm {
+        if is_dir("/dev/shm") {
+            steps.push(tmpfs(Path::new("/dev/shm"), view)?);
         }
-        if look.is_dir(Path::new("/dev/mqueue")) == Some(true) {
+        if is_dir("/dev/mqueue") {
             let step = Step::Mount {
                 kind: text("mqueue"),
                 target: text("/dev/mqueue"),
@@ -374,15 +369,13 @@ fn private(view: &View, look: &dyn Look, steps: &mut Vec<Planned>) -> Result<(),
             steps.push(Planned::noting(step, note::MQUEUE));
         }
     }
-    if view.private_tmp {
-        let size = match view.shm {
-            Shm::Private(size) => size,
-            Shm::Host => Bytes::mib(1024),
-        };
-        for target in TMP {
-            if look.is_dir(Path::new(target)) == Some(true) {
-                steps.push(tmpfs(target, size).into());
-            }
+    if !view.only.is_empty() {
+        // A private /tmp is in the new root already, under what is named in it.
+        return new_root::close_dev(view, mounts, steps);
+    }
+    for target in private_tmps(view) {
+        if look.is_dir(&target) == Some(true) {
+            steps.push(tmpfs(&target, view)?);
         }
     }
     Ok(())
@@ -390,6 +383,15 @@ fn private(view: &View, look: &dyn Look, steps: &mut Vec<Planned>) -> Result<(),
 
 /// A bind target inside a fresh, empty directory has to be made first.
 fn make_target(bind: &Bind, view: &View, look: &dyn Look, steps: &mut Vec<Planned>) -> Result<(), ViewError> {
+    if !only::holds(view, look, &bind.target) {
+        return new_root::make_target(
+            view,
+            look,
+            &bind.target,
+            look.is_dir(&bind.source) != Some(false),
+            steps,
+        );
+    }
     let Some(root) =
         private_roots(view).into_iter().find(|p| bind.target.starts_with(p) && &bind.target != p)
     else {
@@ -441,7 +443,7 @@ mod tests {
              4 1 0:4 / /data/scratch rw,nodev - ext4 x rw\n",
         );
         check(view, &FILES).unwrap();
-        let steps = steps(view, &[], &mounts, &FILES).unwrap();
+        let steps = steps(view, Tier::Userns, &[], &mounts, &FILES).unwrap();
         let always = steps.iter().filter(|p| p.when == When::Always);
         always.map(|p| p.step.to_string()).collect()
     }

@@ -63,6 +63,8 @@ pub(crate) enum FromInit {
 /// What [`FromInit::Failed`] was about.
 pub(crate) mod what {
     pub(crate) const FORK: u8 = 0;
+    /// Taking hold of the main process by ptrace.
+    pub(crate) const SEIZE: u8 = 1;
 }
 
 impl ToInit {

@@ -49,17 +49,18 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Looks at the processes of a /proc of the job's own; PID 1, its init, is not the job's.
-    pub fn look(&mut self, proc: &Path, cpus: usize) {
-        let Ok(entries) = fs::read_dir(proc) else { return };
+    /// Looks at processes in `proc`: those in `pids`, or else all that it shows but PID 1, which is the init of a job that
+    /// has a /proc of its own.
+    pub fn look(&mut self, proc: &Path, pids: Option<&[u32]>, cpus: usize) {
+        let all = || {
+            let names = fs::read_dir(proc).into_iter().flatten().flatten();
+            names.filter_map(|e| e.file_name().to_str()?.parse().ok()).filter(|pid| *pid != 1).collect()
+        };
+        let pids = pids.map_or_else(all, <[u32]>::to_vec);
         let (mut processes, mut threads, mut shared) = (0u64, 0u64, Bytes(0));
         let (mut running, mut running_many, mut looked_at) = (0u64, 0u64, 0usize);
         let mut anonymous = 0u64;
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let Some(pid) = name.to_str().and_then(|n| n.parse::<u32>().ok()).filter(|pid| *pid != 1) else {
-                continue;
-            };
+        for pid in pids {
             let process = proc.join(pid.to_string());
             let Ok(text) = fs::read(process.join("status")) else { continue };
             let Some(status) = parse_status(&String::from_utf8_lossy(&text)) else { continue };
@@ -126,17 +127,20 @@ mod tests {
     fn peaks_over_looks() {
         let dir = tempfile::tempdir().unwrap();
         let mut sampler = Sampler::default();
-        sampler.look(dir.path(), 2);
+        sampler.look(dir.path(), None, 2);
         assert_eq!(sampler, Sampler::default(), "an empty /proc is no data, not 0");
         process(dir.path(), 1, &['S'], 999, 0);
         process(dir.path(), 2, &['R', 'R'], 100, 10);
         process(dir.path(), 3, &['R', 'R'], 50, 30);
-        sampler.look(dir.path(), 2);
+        sampler.look(dir.path(), None, 2);
         assert_eq!((sampler.processes_peak, sampler.threads_peak), (2, 4));
         assert_eq!(sampler.memory_peak, Bytes(180 * 1024));
         assert_eq!((sampler.crowded, sampler.crowded_processes), (1, 2));
+        let mut chosen = Sampler::default();
+        chosen.look(dir.path(), Some(&[3, 4]), 2);
+        assert_eq!((chosen.processes_peak, chosen.threads_peak), (1, 2));
         fs::remove_dir_all(dir.path().join("3")).unwrap();
-        sampler.look(dir.path(), 2);
+        sampler.look(dir.path(), None, 2);
         assert_eq!((sampler.samples, sampler.processes_peak, sampler.crowded), (2, 2, 1));
     }
 

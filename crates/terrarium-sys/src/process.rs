@@ -191,7 +191,7 @@ impl WaitStatus {
     }
 }
 
-fn duration(t: libc::timeval) -> Duration {
+pub(crate) fn duration(t: libc::timeval) -> Duration {
     Duration::new(t.tv_sec.max(0) as u64, (t.tv_usec.clamp(0, 999_999) as u32) * 1000)
 }
 

@@ -1,12 +1,13 @@
 //! The job's seccomp filter, and answering what it hands to the supervisor.
 //!
-//! Two things are filtered, both cheap: system calls that the filter allows whatever
+//! What is filtered is cheap: system calls that the filter allows whatever
 //! their arguments cost nothing measurable (the kernel keeps a bitmap of them since 5.11).
 //!
 //! * `ioctl(TIOCSTI)` and `ioctl(TIOCLINUX)` push characters into the terminal: a job could type commands
 //!   into the shell that started it. Refused with EPERM.
 //! * `sched_setaffinity`, if asked for, is handed to the supervisor, which applies
 //!   the wish within the job's CPUs.
+//! * Where ptrace holds the job: what would make a process that is not traced.
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -33,13 +34,19 @@ mod arch {
 /// The same on i386 and 32-bit Arm.
 const COMPAT_IOCTL: u32 = 54;
 const COMPAT_SCHED_SETAFFINITY: u32 = 241;
+const COMPAT_CLONE: u32 = 120;
+const COMPAT_PTRACE: u32 = 26;
+/// One of the calls that have the same number everywhere.
+const CLONE3: u32 = 435;
 
 const TIOCSTI: u32 = 0x5412;
 const TIOCLINUX: u32 = 0x541C;
 
 const OFFSET_NR: u32 = 0;
 const OFFSET_ARCH: u32 = 4;
-/// Lower half of the second argument (both architectures are little-endian).
+/// Lower half of the first argument (both architectures are little-endian).
+const OFFSET_ARG0: u32 = 16;
+/// Of the second.
 const OFFSET_ARG1: u32 = 16 + 8;
 
 const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
@@ -59,6 +66,7 @@ enum Numbers {
 pub struct Filter {
     program: Vec<sock_filter>,
     notifies: bool,
+    label: &'static str,
 }
 
 fn load(offset: u32) -> sock_filter {
@@ -79,6 +87,11 @@ fn unless_at_least(value: u32, skip: u8) -> sock_filter {
     sock_filter { code: (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16, jt: 0, jf: skip, k: value }
 }
 
+/// Continues with the next instruction if one of the bits is set, else skips `skip`.
+fn unless_any_bit(bits: u32, skip: u8) -> sock_filter {
+    sock_filter { code: (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16, jt: 0, jf: skip, k: bits }
+}
+
 impl Filter {
     /// Refuses to push characters into the terminal.
     pub fn terminal() -> Self {
@@ -96,6 +109,7 @@ impl Filter {
                 ]
             },
             false,
+            "refuse TIOCSTI",
         )
     }
 
@@ -108,11 +122,39 @@ impl Filter {
                 vec![unless_equal(number, 1), ret(NOTIFY), ret(ALLOW)]
             },
             true,
+            "answer sched_setaffinity",
+        )
+    }
+
+    /// Refuses what would make a process that its tracer does not see: `CLONE_UNTRACED`. clone3(2) has its flags in memory,
+    /// where a filter cannot look, and is said not to exist: C libraries then use clone(2). ptrace(2) itself is refused
+    /// too: a process has one tracer, and the job must not trace what is not of the job.
+    pub fn traced() -> Self {
+        Self::new(
+            |nr| {
+                let (clone, ptrace) = match nr {
+                    Numbers::Native => (libc::SYS_clone as u32, libc::SYS_ptrace as u32),
+                    Numbers::Compat => (COMPAT_CLONE, COMPAT_PTRACE),
+                };
+                vec![
+                    unless_equal(CLONE3, 1),
+                    ret(ENOSYS),
+                    unless_equal(ptrace, 1),
+                    ret(EPERM),
+                    unless_equal(clone, 3),
+                    load(OFFSET_ARG0),
+                    unless_any_bit(libc::CLONE_UNTRACED as u32, 1),
+                    ret(EPERM),
+                    ret(ALLOW),
+                ]
+            },
+            false,
+            "refuse CLONE_UNTRACED, clone3 and ptrace",
         )
     }
 
     /// `rules` expect the system call's number to be loaded, and always return.
-    fn new(rules: impl Fn(Numbers) -> Vec<sock_filter>, notifies: bool) -> Self {
+    fn new(rules: impl Fn(Numbers) -> Vec<sock_filter>, notifies: bool, label: &'static str) -> Self {
         let (native, compat) = (rules(Numbers::Native), rules(Numbers::Compat));
         let foreign = arch::FOREIGN_NUMBERS.map(|first| [unless_at_least(first, 1), ret(ENOSYS)]);
         let foreign = foreign.as_ref().map_or(&[] as &[sock_filter], |f| f);
@@ -126,12 +168,17 @@ impl Filter {
         program.push(load(OFFSET_NR));
         program.extend(compat);
         program.push(ret(ENOSYS));
-        Filter { program, notifies }
+        Filter { program, notifies, label }
     }
 
     /// Whether it hands system calls to a supervisor.
     pub fn notifies(&self) -> bool {
         self.notifies
+    }
+
+    /// What it does, for the plan.
+    pub fn label(&self) -> &'static str {
+        self.label
     }
 
     /// Installs it for this process and all that come from it; returns what the supervisor listens on.
@@ -150,7 +197,7 @@ impl Filter {
     }
 
     /// What the filter answers (for tests and the plan): runs it on one system call.
-    pub fn simulate(&self, arch: u32, nr: u32, arg1: u32) -> u32 {
+    pub fn simulate(&self, arch: u32, nr: u32, args: [u32; 2]) -> u32 {
         let (mut pc, mut acc) = (0usize, 0u32);
         loop {
             let i = self.program[pc];
@@ -161,10 +208,12 @@ impl Filter {
                     acc = match i.k {
                         OFFSET_NR => nr,
                         OFFSET_ARCH => arch,
-                        _ => arg1,
+                        OFFSET_ARG0 => args[0],
+                        _ => args[1],
                     }
                 }
                 c if c == libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K => pc += jump(acc == i.k),
+                c if c == libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K => pc += jump(acc & i.k != 0),
                 c if c == libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K => pc += jump(acc >= i.k),
                 _ => return i.k,
             }
@@ -234,25 +283,37 @@ mod tests {
     fn only_what_is_meant_is_filtered() {
         let (ioctl, set) = (libc::SYS_ioctl as u32, libc::SYS_sched_setaffinity as u32);
         let filter = Filter::terminal();
-        assert_eq!(filter.simulate(arch::NATIVE, ioctl, TIOCSTI), EPERM);
-        assert_eq!(filter.simulate(arch::NATIVE, ioctl, TIOCLINUX), EPERM);
-        assert_eq!(filter.simulate(arch::NATIVE, ioctl, 0x5401), ALLOW);
-        assert_eq!(filter.simulate(arch::NATIVE, set, TIOCSTI), ALLOW);
-        assert_eq!(filter.simulate(arch::COMPAT, COMPAT_IOCTL, TIOCSTI), EPERM);
-        assert_eq!(filter.simulate(arch::COMPAT, 3, 0), ALLOW);
+        assert_eq!(filter.simulate(arch::NATIVE, ioctl, [0, TIOCSTI]), EPERM);
+        assert_eq!(filter.simulate(arch::NATIVE, ioctl, [0, TIOCLINUX]), EPERM);
+        assert_eq!(filter.simulate(arch::NATIVE, ioctl, [0, 0x5401]), ALLOW);
+        assert_eq!(filter.simulate(arch::NATIVE, set, [0, TIOCSTI]), ALLOW);
+        assert_eq!(filter.simulate(arch::COMPAT, COMPAT_IOCTL, [0, TIOCSTI]), EPERM);
+        assert_eq!(filter.simulate(arch::COMPAT, 3, [0, 0]), ALLOW);
         assert!(!filter.notifies());
 
         let filter = Filter::affinity();
-        assert_eq!(filter.simulate(arch::NATIVE, set, 0), NOTIFY);
-        assert_eq!(filter.simulate(arch::NATIVE, ioctl, TIOCSTI), ALLOW);
-        assert_eq!(filter.simulate(arch::COMPAT, COMPAT_SCHED_SETAFFINITY, 0), NOTIFY);
-        assert_eq!(filter.simulate(arch::COMPAT, 3, 0), ALLOW);
+        assert_eq!(filter.simulate(arch::NATIVE, set, [0, 0]), NOTIFY);
+        assert_eq!(filter.simulate(arch::NATIVE, ioctl, [0, TIOCSTI]), ALLOW);
+        assert_eq!(filter.simulate(arch::COMPAT, COMPAT_SCHED_SETAFFINITY, [0, 0]), NOTIFY);
+        assert_eq!(filter.simulate(arch::COMPAT, 3, [0, 0]), ALLOW);
         assert!(filter.notifies());
 
-        for filter in [Filter::terminal(), Filter::affinity()] {
-            assert_eq!(filter.simulate(0x1234, 3, 0), ENOSYS);
+        let filter = Filter::traced();
+        let clone = libc::SYS_clone as u32;
+        let (thread, untraced) = (0x003d_0f00, libc::CLONE_UNTRACED as u32);
+        for (arch, clone) in [(arch::NATIVE, clone), (arch::COMPAT, COMPAT_CLONE)] {
+            assert_eq!(filter.simulate(arch, clone, [thread, 0]), ALLOW);
+            assert_eq!(filter.simulate(arch, clone, [thread | untraced, 0]), EPERM);
+            assert_eq!(filter.simulate(arch, CLONE3, [0, 0]), ENOSYS);
+        }
+        assert_eq!(filter.simulate(arch::NATIVE, libc::SYS_ptrace as u32, [0, 0]), EPERM);
+        assert_eq!(filter.simulate(arch::COMPAT, COMPAT_PTRACE, [0, 0]), EPERM);
+        assert_eq!(filter.simulate(arch::NATIVE, set, [untraced, 0]), ALLOW);
+
+        for filter in [Filter::terminal(), Filter::affinity(), Filter::traced()] {
+            assert_eq!(filter.simulate(0x1234, 3, [0, 0]), ENOSYS);
             #[cfg(target_arch = "x86_64")]
-            assert_eq!(filter.simulate(arch::NATIVE, 0x4000_0000 + 203, 0), ENOSYS);
+            assert_eq!(filter.simulate(arch::NATIVE, 0x4000_0000 + 203, [0, 0]), ENOSYS);
         }
     }
 }

@@ -107,6 +107,20 @@ pub struct Received {
 pub struct SignalFd(OwnedFd);
 
 impl SignalFd {
+    /// Of those to be forwarded alone: they are blocked already.
+    pub fn forwarded() -> Result<SignalFd, Errno> {
+        // SAFETY: all-zero is a valid sigset_t; sigset functions on a live set; a new descriptor that nobody else owns.
+        unsafe {
+            let mut set: libc::sigset_t = zeroed();
+            libc::sigemptyset(&raw mut set);
+            for &signal in FORWARDED {
+                libc::sigaddset(&raw mut set, signal);
+            }
+            let fd = libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+            Ok(SignalFd(OwnedFd::from_raw_fd(Errno::result(fd)?)))
+        }
+    }
+
     /// The next signal, if there is one.
     pub fn next(&self) -> Option<Received> {
         // SAFETY: all-zero is a valid signalfd_siginfo to be written to.

@@ -3,12 +3,17 @@
 //! The parent builds lists of [`Step`]s, which can be printed, compared in a test and
 //! reviewed; [`Interpreter`] runs them in the child, allocating nothing.
 
-use std::ffi::{CStr, CString, c_char, c_int, c_ulong};
+use std::ffi::{CString, c_ulong};
 use std::fmt;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 
+use crate::calls::{
+    change_directory, fd_path, loopback_up, lower_rlimit, make_directory, make_file, make_link, mount, open,
+    pivot_root, prctl, probe_nproc, read_only_recursively, remove_directory, write_all,
+};
+use crate::landlock::Landlock;
 use crate::seccomp::Filter;
 
 /// Length of a CPU mask in bytes: 8192 CPUs, the kernel's own ceiling.
@@ -110,6 +115,32 @@ pub enum Step {
         /// Permissions.
         mode: u32,
     },
+    /// Make a symbolic link; something that is there is fine.
+    MakeLink {
+        /// Where.
+        path: CString,
+        /// What stands in it.
+        to: CString,
+    },
+    /// Remove an empty directory.
+    RemoveDir {
+        /// Which.
+        path: CString,
+    },
+    /// Make a mount the root, and the working directory; the old root, with all that is mounted in it, appears below.
+    PivotRoot {
+        /// The mount.
+        new_root: CString,
+        /// A directory in it, for the old root.
+        old: CString,
+    },
+    /// Make a mount and all mounts below it read-only (Linux 5.12).
+    ReadOnly {
+        /// Which.
+        target: CString,
+    },
+    /// Put rules of Landlock on.
+    Landlock(Landlock),
     /// Bring up `lo` of the own network namespace.
     LoopbackUp,
     /// Be called this in ps (15 bytes).
@@ -117,6 +148,8 @@ pub enum Step {
         /// The name.
         name: CString,
     },
+    /// Be the parent of every orphan among the descendants.
+    AdoptOrphans,
     /// Nobody without CAP_SYS_PTRACE may look into this process or trace it.
     Undumpable,
     /// Make this cgroup the root of what the job sees of cgroups.
@@ -144,6 +177,13 @@ pub enum Step {
     Seccomp(Filter),
     /// Give up all capabilities for good.
     DropCapabilities,
+    /// Give up one capability for good.
+    DropCapability {
+        /// Its name, for the plan.
+        name: &'static str,
+        /// Its number, below 32.
+        number: u32,
+    },
     /// Change the working directory, by path: what was mounted over it counts.
     ChangeDir {
         /// Where to.
@@ -248,8 +288,7 @@ impl Interpreter {
             Step::ChangeRoot { path } => {
                 // SAFETY: live C strings.
                 Errno::result(unsafe { libc::chroot(path.as_ptr()) })?;
-                // SAFETY: as above.
-                Errno::result(unsafe { libc::chdir(c"/".as_ptr()) }).map(drop)
+                change_directory(c"/")
             }
             Step::Mount { kind, target, flags, options } => {
                 let options = (!options.is_empty()).then_some(options.as_c_str());
@@ -277,24 +316,16 @@ impl Interpreter {
                 // SAFETY: a live C string.
                 Errno::result(unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) }).map(drop)
             }
-            Step::MakeDir { path, mode } => {
-                // SAFETY: a live C string.
-                match Errno::result(unsafe { libc::mkdir(path.as_ptr(), *mode) }) {
-                    Ok(_) | Err(Errno::EEXIST) => Ok(()),
-                    Err(e) => Err(e),
-                }
-            }
-            Step::MakeFile { path, mode } => {
-                // SAFETY: a live C string; the new descriptor is owned at once.
-                unsafe {
-                    let flags = libc::O_CREAT | libc::O_WRONLY | libc::O_CLOEXEC | libc::O_NOFOLLOW;
-                    let fd = Errno::result(libc::open(path.as_ptr(), flags, *mode))?;
-                    drop(OwnedFd::from_raw_fd(fd));
-                }
-                Ok(())
-            }
+            Step::MakeDir { path, mode } => make_directory(path, *mode),
+            Step::MakeFile { path, mode } => make_file(path, *mode),
+            Step::MakeLink { path, to } => make_link(path, to),
+            Step::RemoveDir { path } => remove_directory(path),
+            Step::PivotRoot { new_root, old } => pivot_root(new_root, old),
+            Step::ReadOnly { target } => read_only_recursively(target),
+            Step::Landlock(landlock) => landlock.apply(),
             Step::LoopbackUp => loopback_up(),
             Step::Name { name } => prctl(libc::PR_SET_NAME, name.as_ptr() as c_ulong),
+            Step::AdoptOrphans => crate::trace::adopt_orphans(),
             Step::Undumpable => prctl(libc::PR_SET_DUMPABLE, 0),
             Step::CgroupNamespace => {
                 // SAFETY: takes no pointers.
@@ -311,114 +342,9 @@ impl Interpreter {
                 Ok(())
             }
             Step::DropCapabilities => crate::caps::drop_all(),
-            Step::ChangeDir { path } => {
-                // SAFETY: a live C string.
-                Errno::result(unsafe { libc::chdir(path.as_ptr()) }).map(drop)
-            }
+            Step::DropCapability { number, .. } => crate::caps::drop_one(*number),
+            Step::ChangeDir { path } => change_directory(path),
         }
-    }
-}
-
-fn prctl(option: c_int, value: c_ulong) -> Result<(), Errno> {
-    // SAFETY: the options used here take a number, or a pointer to a live C string (PR_SET_NAME).
-    Errno::result(unsafe { libc::prctl(option, value, 0 as c_ulong, 0 as c_ulong, 0 as c_ulong) }).map(drop)
-}
-
-fn open(path: &CStr, flags: c_int) -> Result<OwnedFd, Errno> {
-    // SAFETY: a live C string; a new descriptor that nobody else owns.
-    unsafe {
-        let fd = Errno::result(libc::open(path.as_ptr(), flags))?;
-        Ok(OwnedFd::from_raw_fd(fd))
-    }
-}
-
-fn write_all(fd: RawFd, data: &[u8]) -> Result<(), Errno> {
-    // SAFETY: reads `data.len()` bytes of a live slice.
-    let n = Errno::result(unsafe { libc::write(fd, data.as_ptr().cast(), data.len()) })?;
-    // These files take a value whole or not at all.
-    if n as usize == data.len() { Ok(()) } else { Err(Errno::EIO) }
-}
-
-fn mount(
-    source: Option<&CStr>,
-    target: &CStr,
-    kind: Option<&CStr>,
-    flags: c_ulong,
-    options: Option<&CStr>,
-) -> Result<(), Errno> {
-    let pointer = |s: Option<&CStr>| s.map_or(std::ptr::null(), CStr::as_ptr);
-    // SAFETY: null or live C strings, as mount(2) allows for these calls.
-    let result = unsafe {
-        libc::mount(pointer(source), target.as_ptr(), pointer(kind), flags, pointer(options).cast())
-    };
-    Errno::result(result).map(drop)
-}
-
-/// Writes `/proc/self/fd/N` into `buffer`.
-fn fd_path(fd: RawFd, buffer: &mut [u8; 40]) -> &CStr {
-    const PREFIX: &[u8] = b"/proc/self/fd/";
-    buffer[..PREFIX.len()].copy_from_slice(PREFIX);
-    let mut digits = [0u8; 10];
-    let (mut n, mut count) = (fd.max(0) as u32, 0);
-    loop {
-        digits[count] = b'0' + (n % 10) as u8;
-        n /= 10;
-        count += 1;
-        if n == 0 {
-            break;
-        }
-    }
-    for i in 0..count {
-        buffer[PREFIX.len() + i] = digits[count - 1 - i];
-    }
-    buffer[PREFIX.len() + count] = 0;
-    CStr::from_bytes_until_nul(&buffer[..]).unwrap_or(c"")
-}
-
-fn lower_rlimit(resource: u32, limit: u64) -> Result<(), Errno> {
-    let mut now = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `now` is live; the resource is one of libc's constants.
-    unsafe {
-        Errno::result(libc::getrlimit(resource as _, &raw mut now))?;
-        now.rlim_max = now.rlim_max.min(limit);
-        now.rlim_cur = now.rlim_cur.min(limit);
-        Errno::result(libc::setrlimit(resource as _, &raw const now)).map(drop)
-    }
-}
-
-/// Room for this process and one more: enough here, never enough if the supervisor counts too.
-fn probe_nproc() -> Result<(), Errno> {
-    let mut before = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: live structs; the child only exits, and is waited for.
-    unsafe {
-        Errno::result(libc::getrlimit(libc::RLIMIT_NPROC, &raw mut before))?;
-        let probe = libc::rlimit { rlim_cur: 2, rlim_max: before.rlim_max };
-        Errno::result(libc::setrlimit(libc::RLIMIT_NPROC, &raw const probe))?;
-        let forked = crate::process::clone_process(crate::process::Namespaces::default(), None);
-        if let Ok(crate::process::Forked::Child) = forked {
-            crate::process::exit_now(0);
-        }
-        Errno::result(libc::setrlimit(libc::RLIMIT_NPROC, &raw const before))?;
-        match forked {
-            Ok(crate::process::Forked::Parent(pid)) => crate::process::wait_for(pid, true).map(drop),
-            Ok(crate::process::Forked::Child) => Ok(()),
-            Err(e) => Err(e),
-        }
-    }
-}
-
-fn loopback_up() -> Result<(), Errno> {
-    // SAFETY: all-zero is a valid ifreq; the ioctls read and write one.
-    unsafe {
-        let mut request: libc::ifreq = std::mem::zeroed();
-        for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
-            *to = *from as c_char;
-        }
-        let fd = Errno::result(libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0))?;
-        let fd = OwnedFd::from_raw_fd(fd);
-        Errno::result(libc::ioctl(fd.as_raw_fd(), libc::SIOCGIFFLAGS as _, &raw mut request))?;
-        request.ifr_ifru.ifru_flags |= (libc::IFF_UP | libc::IFF_RUNNING) as i16;
-        Errno::result(libc::ioctl(fd.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw mut request)).map(drop)
     }
 }
 
@@ -473,8 +399,16 @@ impl fmt::Display for Step {
             Step::Unmount { target } => write!(f, "unmount {}", s(target)),
             Step::MakeDir { path, mode } => write!(f, "make directory {} ({mode:03o})", s(path)),
             Step::MakeFile { path, mode } => write!(f, "make file {} ({mode:03o})", s(path)),
+            Step::MakeLink { path, to } => write!(f, "make link {} to {}", s(path), s(to)),
+            Step::RemoveDir { path } => write!(f, "remove directory {}", s(path)),
+            Step::PivotRoot { new_root, old } => {
+                write!(f, "make {} the root, with the old one at {}", s(new_root), s(old))
+            }
+            Step::ReadOnly { target } => write!(f, "make {} and all below ro", s(target)),
+            Step::Landlock(landlock) => landlock.fmt(f),
             Step::LoopbackUp => write!(f, "bring up lo"),
             Step::Name { name } => write!(f, "be called {}", s(name)),
+            Step::AdoptOrphans => write!(f, "become the parent of orphans"),
             Step::Undumpable => write!(f, "close init to ptrace"),
             Step::CgroupNamespace => write!(f, "show the job its own cgroup as the root"),
             Step::Rlimit { name, limit, .. } => write!(f, "limit {name} to {limit}"),
@@ -484,12 +418,9 @@ impl fmt::Display for Step {
                 crate::process::cpus_of(mask).iter().try_for_each(|cpu| write!(f, " {cpu}"))
             }
             Step::NoNewPrivileges => write!(f, "no new privileges"),
-            Step::Seccomp(filter) => f.write_str(if filter.notifies() {
-                "seccomp: answer sched_setaffinity"
-            } else {
-                "seccomp: refuse TIOCSTI"
-            }),
+            Step::Seccomp(filter) => write!(f, "seccomp: {}", filter.label()),
             Step::DropCapabilities => write!(f, "drop all capabilities"),
+            Step::DropCapability { name, .. } => write!(f, "drop {name}"),
             Step::ChangeDir { path } => write!(f, "change to {}", s(path)),
         }
     }
@@ -525,13 +456,6 @@ mod tests {
         assert_eq!(interpreter.notes, 1 << 3);
         assert_eq!(std::fs::read(dir.path().join("d/f")).unwrap(), b"12");
         assert!(!dir.path().join("never").exists());
-    }
-
-    #[test]
-    fn descriptor_paths() {
-        let mut buffer = [0u8; 40];
-        assert_eq!(fd_path(0, &mut buffer), c"/proc/self/fd/0");
-        assert_eq!(fd_path(2_147_483_647, &mut buffer), c"/proc/self/fd/2147483647");
     }
 
     #[test]

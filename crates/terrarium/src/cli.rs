@@ -56,6 +56,7 @@ Examples:
   terrarium run python3 train.py
   terrarium run --mem 4G --cpus 2 --time 1h -- python3 train.py --epochs 3
   terrarium run --threads 1 -- python3 pool.py
+  terrarium run --only . --only ~/venv:ro -- ~/venv/bin/python3 train.py
   terrarium run --hide ~/.ssh --ro ~/data --report job.json -- python3 analyse.py
 
 Signals: INT, TERM, HUP, QUIT, USR1, USR2, WINCH, TSTP and CONT reach the command as if it were run
@@ -118,6 +119,18 @@ fn bind(text: OsString) -> Result<BindArg, String> {
     Ok(BindArg { source: path(source), target: path(target) })
 }
 
+fn only(text: OsString) -> Result<OnlyArg, String> {
+    let bytes = text.as_bytes();
+    let (path, read_only) = match bytes.strip_suffix(b":ro") {
+        Some(path) => (path, true),
+        None => (bytes, false),
+    };
+    if path.is_empty() {
+        return Err("write PATH or PATH:ro".to_owned());
+    }
+    Ok(OnlyArg { path: PathBuf::from(OsStr::from_bytes(path)), read_only })
+}
+
 fn shm(text: &str) -> Result<ShmArg, String> {
     match text {
         "host" => Ok(ShmArg::Host),
@@ -136,6 +149,15 @@ pub struct BindArg {
     pub source: PathBuf,
     /// Where.
     pub target: PathBuf,
+}
+
+/// `--only`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OnlyArg {
+    /// What.
+    pub path: PathBuf,
+    /// Nothing below it can be written to.
+    pub read_only: bool,
 }
 
 /// `--shm`.
@@ -254,6 +276,15 @@ pub struct RunOptions {
     /// Network: the host's, or none but the job's own loopback
     #[arg(long, value_enum, default_value_t, value_name = "host|none", help_heading = "What the job sees")]
     pub net: Net,
+    /// Show nothing but PATH (with :ro, read-only) and what programs need to run; can be repeated
+    ///
+    /// The system's programs and libraries, /etc and /sys are there read-only, /dev and /proc as always, and an empty /tmp
+    /// and /var/tmp of the job's own, in memory. Everything else is not there, and nothing can be written outside of what
+    /// is named. The working directory, the command, and the Python that an environment was made from must be shown; if
+    /// one is not, the job is not started, and what to add is said. For a name that itself ends in :ro, put a slash behind
+    /// it.
+    #[arg(long, value_name = "PATH[:ro]", value_parser = OsStringValueParser::new().try_map(only), help_heading = "What the job sees")]
+    pub only: Vec<OnlyArg>,
     /// Show SRC at DST (at SRC if not given), also where something else is hidden
     #[arg(long, value_name = "SRC[:DST]", value_parser = OsStringValueParser::new().try_map(bind), help_heading = "What the job sees")]
     pub bind: Vec<BindArg>,
@@ -446,6 +477,7 @@ mod tests {
             (&["--require", "strong", "x"], "root, userns or ptrace"),
             (&["--swap", "1G", "x"], "--mem"),
             (&["--bind", ":x", "x"], "SRC:DST"),
+            (&["--only", ":ro", "x"], "PATH:ro"),
             (&["--nonsense", "x"], "unexpected argument"),
             (&[], "COMMAND"),
         ] {

@@ -1,6 +1,6 @@
 //! What an error means: its exit code and its hint are decided here and nowhere else.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use terrarium_core::cpus::CpuError;
 use terrarium_core::exit;
@@ -26,6 +26,14 @@ pub(crate) enum CliError {
     Path { flag: &'static str, path: PathBuf, why: String },
     #[error("{0}")]
     Conflict(String),
+    #[error("the working directory {} is not in what --only shows", directory.display())]
+    DirectoryNotShown {
+        directory: PathBuf,
+        /// The home, or more: not to be suggested.
+        wide: bool,
+    },
+    #[error("{}", not_shown(what, path, leads_to))]
+    NotShown { what: String, path: PathBuf, leads_to: PathBuf, add: PathBuf },
     #[error("cannot write the report to {}: {source}", path.display())]
     Report { path: PathBuf, source: std::io::Error },
     #[error("there is no user `{0}`")]
@@ -36,10 +44,25 @@ pub(crate) enum CliError {
     Kernel(#[from] KernelError),
 }
 
-/// A user namespace could be made but gives no rights inside: Ubuntu's AppArmor rule.
+/// Namespaces could be made but give no right to mount: Ubuntu's AppArmor rule, or Landlock around us.
 fn is_powerless_namespace(error: &JailError) -> bool {
     matches!(error, JailError::Step { step, errno: Errno::EPERM | Errno::EACCES }
-        if step.contains("uid_map") || step.starts_with("keep mounts"))
+        if step.contains("uid_map") || step.starts_with("keep mounts") || step.starts_with("bind / on /proc"))
+}
+
+fn not_shown(what: &str, path: &Path, leads_to: &Path) -> String {
+    let path = path.display();
+    match leads_to.display() {
+        end if end.to_string() == path.to_string() => format!("{what} {path} is not in what --only shows"),
+        end => format!("{what} {path} leads to {end}, which --only does not show"),
+    }
+}
+
+/// A path as a shell takes it for one word.
+fn word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = text.chars().all(|c| c.is_alphanumeric() || "/._-+@%,:=".contains(c));
+    if is_plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 fn kernel_hint(error: &KernelError) -> Option<String> {
@@ -63,6 +86,7 @@ impl CliError {
         match self {
             CliError::Jail(
                 JailError::NotContained { .. }
+                | JailError::NeedsMounts { .. }
                 | JailError::TierRefused { .. }
                 | JailError::MemoryNotHeld { .. },
             ) => exit::NOT_CONTAINED,
@@ -78,6 +102,20 @@ impl CliError {
             return kernel_hint(error);
         }
         let hint = match self {
+            CliError::DirectoryNotShown { wide: true, .. } => {
+                "start in the directory of the job, and name it: --only ."
+            }
+            CliError::DirectoryNotShown { directory, .. } => {
+                let path = word(directory);
+                return Some(format!("add --only {path} (or {path}:ro), or start elsewhere"));
+            }
+            CliError::NotShown { add, .. } => return Some(format!("add --only {}:ro", word(add))),
+            CliError::Jail(JailError::NeedsMounts { flags, .. }) if flags.contains("--hide") => {
+                "--only shows nothing but what it names, here too; or leave the flags out"
+            }
+            CliError::Jail(JailError::NeedsMounts { .. }) => {
+                "leave them out, or ask an administrator for user namespaces"
+            }
             CliError::Jail(JailError::NotContained { tried })
                 if tried.iter().any(|(_, why)| why.contains("user namespaces")) =>
             {
@@ -101,8 +139,9 @@ impl CliError {
                 "make the target first, or bind into a private /tmp (--private-tmp)"
             }
             CliError::Jail(error) if is_powerless_namespace(error) => {
-                "this host lets users make user namespaces but gives them no rights inside \
-                 (kernel.apparmor_restrict_unprivileged_userns=1); an administrator can set it to 0 or give terrarium an AppArmor profile"
+                "nothing may be mounted here. Inside of a run with --only that is always so. Else this host lets users make user \
+                 namespaces but gives them no rights inside (kernel.apparmor_restrict_unprivileged_userns=1); an administrator \
+                 can set it to 0 or give terrarium an AppArmor profile"
             }
             CliError::Jail(JailError::ParentOutside) => "leave out --with-parent",
             CliError::CleanForAll => "add --user NAME",

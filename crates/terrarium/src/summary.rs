@@ -172,7 +172,7 @@ fn left_lines(report: &RunReport) -> Vec<String> {
         let state = match (object.deleted, object.held) {
             (true, _) => "deleted",
             (_, true) => "in use by a process outside the job, kept",
-            _ => "kept; --clean-shm deletes it",
+            _ => "kept; --shm host --clean-shm deletes it",
         };
         lines.push(format!("{} ({}), {state}", printable(&object.name), object.bytes));
     }
@@ -191,7 +191,7 @@ fn held_line(report: &RunReport) -> String {
     let mut by = vec![match report.tier {
         Tier::Root => "PID namespace made by root".to_owned(),
         Tier::Userns => "user and PID namespace".to_owned(),
-        Tier::Ptrace => "ptrace".to_owned(),
+        Tier::Ptrace => "ptrace, no namespaces".to_owned(),
     }];
     let l = &report.limits;
     let limits = [

@@ -23,6 +23,8 @@ use crate::cli::{Net, Orphans, RunArgs, ShmArg, Summary};
 use crate::error::CliError;
 use crate::{nvml, out, summary};
 
+use super::only;
+
 /// By which Jupyter tells its kernels who started them.
 const PARENT_VARIABLE: &str = "JPY_PARENT_PID";
 
@@ -39,10 +41,6 @@ pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
     if args.dry_run {
         return dry_run(&args, &host, &spec);
     }
-    let before = match spec.view.shm {
-        Shm::Host => Some(shared::snapshot(&host, uid)),
-        Shm::Private(_) => None,
-    };
     let mut watch =
         Watch { sampler: Sampler::default(), cpus: cpus.len().max(1), quiet: args.quiet, memory_peak: None };
     let running = start(&host, &spec)?;
@@ -52,7 +50,8 @@ pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
         }
     }
     let said: HashSet<String> = running.plan().findings.iter().map(|f| f.code.clone()).collect();
-    let outcome = running.wait(&mut watch)?;
+    let mut outcome = running.wait(&mut watch)?;
+    let before = outcome.shared_before.take();
     let left = before.map(|before| clean_shared(&host, uid, &before, args.clean_shm)).unwrap_or_default();
     let mut report = report_of(&args, &spec, outcome, &watch, uid, left);
     let threads_set = matches!(args.threads, threads::ThreadRequest::Count(_));
@@ -102,7 +101,7 @@ fn dry_run(args: &RunArgs, host: &Host, spec: &JailSpec) -> Result<u8, CliError>
 }
 
 /// An existing path without symlinks in it; refused with what is wrong.
-fn existing(flag: &'static str, path: &Path) -> Result<PathBuf, CliError> {
+pub(super) fn existing(flag: &'static str, path: &Path) -> Result<PathBuf, CliError> {
     fs::canonicalize(path).map_err(|error| CliError::Path {
         flag,
         path: path.to_owned(),
@@ -178,7 +177,10 @@ fn view_of(args: &RunArgs, host: &Host, uid: u32, gpus: &Gpus) -> Result<View, C
     // What the user shows on purpose is shown; and under something hidden nothing is left to cover.
     sockets.retain(|s| !binds.iter().any(|b| b.source == *s) && !hidden.iter().any(|h| s.starts_with(h)));
     let sockets = sockets.into_iter().filter_map(|s| fs::canonicalize(s).ok()).collect();
+    let (only, links) = only::named(&args.only)?;
     Ok(View {
+        only,
+        links,
         binds,
         read_only,
         hidden,
@@ -186,6 +188,7 @@ fn view_of(args: &RunArgs, host: &Host, uid: u32, gpus: &Gpus) -> Result<View, C
         denied_devices: gpus.denied.clone(),
         private_tmp: args.private_tmp,
         shm,
+        shm_asked: args.shm.is_some(),
         no_network: args.net == Net::None,
     })
 }
@@ -231,9 +234,12 @@ fn spec_of(args: &RunArgs, host: &Host, uid: u32, allowed: &CpuSet) -> Result<(J
     let view = view_of(args, host, uid, &gpus)?;
     check_conflicts(args, directory.as_deref(), &view)?;
     let job_cpus = cpus.clone().unwrap_or_else(|| allowed.clone());
+    let mut env = environment(args, job_cpus.len(), &gpus);
+    only::own_tmp(&view, &mut env);
+    only::check(&view, &args.command, directory.as_deref(), &env)?;
     let spec = JailSpec {
         command: args.command.clone(),
-        env: environment(args, job_cpus.len(), &gpus),
+        env,
         directory,
         limits: Limits {
             memory: args.mem,
@@ -304,9 +310,9 @@ struct Watch {
 }
 
 impl Observer for Watch {
-    fn sample(&mut self, proc: Option<&Path>, groups: &Groups) {
-        if let Some(proc) = proc {
-            self.sampler.look(proc, self.cpus);
+    fn sample(&mut self, proc: Option<(&Path, Option<&[u32]>)>, groups: &Groups) {
+        if let Some((proc, pids)) = proc {
+            self.sampler.look(proc, pids, self.cpus);
         }
         self.memory_peak = self.memory_peak.max(groups.memory_now());
     }

@@ -112,6 +112,11 @@ fn pids() {
     for tier in tiers() {
         let script = "import os, sys\nn = 0\ntry:\n  while n < 60:\n    if os.fork() == 0:\n      import time; time.sleep(30)\n    n += 1\nexcept OSError:\n  pass\nprint('children', n)\n";
         let done = job(tier, ["--pids", "20"], ["/usr/bin/python3", "-c", script]).run();
+        if tier == Tier::Traced {
+            // With all other processes of this user, which other tests start meanwhile: no exact number.
+            done.code_is(0).err_has("more than all processes and threads that you have");
+            continue;
+        }
         // Before Linux 5.14 an ordinary user without a cgroup cannot be held to it, and is told so.
         let told = tier == Tier::User && done.err.contains("--pids is not enforced");
         done.code_is(0).out_has(if told { "children 60" } else { "children 19" });

@@ -9,6 +9,7 @@ mod gpu;
 mod jupyter;
 mod limits;
 mod nested;
+mod only;
 mod oracle;
 mod orphans;
 mod refusals;

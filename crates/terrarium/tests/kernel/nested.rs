@@ -2,6 +2,7 @@
 
 use crate::support::{
     Tier, job, not_in_the_virtual_machine, program, requires, sh, terrarium, tiers, tiers_with_memory,
+    tiers_with_mounts,
 };
 
 fn inner(flags: &str, command: &str) -> String {
@@ -10,7 +11,7 @@ fn inner(flags: &str, command: &str) -> String {
 
 #[test]
 fn statuses_and_signals_pass_through_both() {
-    for tier in tiers() {
+    for tier in tiers_with_mounts() {
         sh(tier, &["-q"], &inner("-q", "sh -c 'exit 7'")).run().code_is(7);
         sh(tier, &["-q"], &inner("-q", "sh -c 'kill -9 $$'")).run().code_is(137);
         sh(tier, &["-q"], &inner("-q", &inner("-q", "sh -c 'exit 3'"))).run().code_is(3);
@@ -19,7 +20,7 @@ fn statuses_and_signals_pass_through_both() {
 
 #[test]
 fn nothing_survives_the_inner_or_the_outer_end() {
-    for tier in tiers() {
+    for tier in tiers_with_mounts() {
         let daemons = format!("{} 50", program("daemons"));
         sh(tier, &[], &format!("{}; exit 5", inner("", &daemons)))
             .run()
@@ -58,7 +59,7 @@ fn an_inner_end_out_of_memory_is_not_the_outer_ones() {
 fn cpus_are_narrowed_further_and_not_widened() {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     requires!(cpus >= 2, "one CPU only");
-    for tier in tiers() {
+    for tier in tiers_with_mounts() {
         sh(tier, &["-q", "--cpus", "0-1"], &inner("-q --cpus 1,", "taskset -pc 0")).run();
         sh(tier, &["-q", "--cpus", "0-1"], &inner("-q --cpus 1,", &format!("{} show", program("affinity"))))
             .run()
@@ -75,7 +76,7 @@ fn cpus_are_narrowed_further_and_not_widened() {
 fn inside_bubblewrap() {
     not_in_the_virtual_machine!();
     requires!(has("bwrap"), "bubblewrap is not installed");
-    for tier in tiers() {
+    for tier in tiers_with_mounts() {
         let daemons = program("daemons");
         let words = ["--dev-bind", "/", "/", "--unshare-pid", "--proc", "/proc", "--die-with-parent"];
         let mut launcher = vec!["bwrap"];

@@ -35,12 +35,18 @@ fn a_report_says_what_happened() {
         assert_eq!(report["end"]["kind"], "exited");
         assert_eq!(report["left_behind"]["processes"], 7);
         assert_eq!(report["left_behind"]["names"][0][0], "daemons");
-        assert_eq!(report["tier"], if tier == Tier::Root { "root" } else { "userns" });
+        let name = match tier {
+            Tier::Root => "root",
+            Tier::User | Tier::Delegated => "userns",
+            Tier::Traced => "ptrace",
+        };
+        assert_eq!(report["tier"], name);
         assert_eq!(report["limits"]["memory"]["value"], 500 << 20);
         assert_eq!(report["limits"]["time_seconds"]["value"], 3600.0);
         assert_eq!(report["command"][1], "7");
         let enforcer = report["limits"]["memory"]["enforced_by"].as_str().unwrap();
-        assert_eq!(enforcer.starts_with("cgroup"), tier != Tier::User, "{enforcer}");
+        let cgroup = matches!(tier, Tier::Root | Tier::Delegated);
+        assert_eq!(enforcer.starts_with("cgroup"), cgroup, "{enforcer}");
         assert!(report["wall_seconds"].as_f64().unwrap() > 0.0);
         let names: Vec<_> =
             fs::read_dir(path.parent().unwrap()).unwrap().flatten().map(|e| e.file_name()).collect();
@@ -106,7 +112,7 @@ fn a_dry_run_starts_nothing() {
         let done = sh(tier, &["--dry-run", "--mem", "1G", "--cpus", "1"], &touch).run();
         done.code_is(0)
             .out_has("tier: ")
-            .out_has("mount proc on /proc")
+            .out_has(if tier == Tier::Traced { "refuse CLONE_UNTRACED" } else { "mount proc on /proc" })
             .out_has("OMP_NUM_THREADS=1")
             .out_has("command: sh -c");
         assert!(!proof.exists());

@@ -3,7 +3,9 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use crate::support::{Tier, directory, is_root, job, requires, sh, terrarium, tiers, user, wait_until};
+use crate::support::{
+    Tier, directory, is_root, job, requires, sh, terrarium, tiers, tiers_with_mounts, user, wait_until,
+};
 
 /// A process that ends with the test, also with one that fails.
 struct Background(std::process::Child);
@@ -49,7 +51,7 @@ impl Drop for OwnCgroup {
 
 #[test]
 fn private_by_default_and_capped() {
-    for tier in tiers() {
+    for tier in tiers_with_mounts() {
         sh(tier, &["-q"], "echo x > /dev/shm/terrarium-private; ls /dev/shm")
             .run()
             .out_has("terrarium-private");
@@ -71,7 +73,7 @@ fn what_is_left_in_a_shared_one_is_listed_and_kept() {
         sh(tier, &["--shm", "host"], &format!("echo x > {name}"))
             .run()
             .err_has(&name)
-            .err_has("kept; --clean-shm deletes it");
+            .err_has("kept; --shm host --clean-shm deletes it");
         assert!(fs::exists(&name).unwrap());
         fs::remove_file(&name).unwrap();
     }

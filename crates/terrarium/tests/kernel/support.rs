@@ -45,6 +45,8 @@ pub(crate) enum Tier {
     User,
     /// A user who owns a cgroup with a memory and a pids controller.
     Delegated,
+    /// A user where no user namespace can be made: held by ptrace.
+    Traced,
 }
 
 /// This machine is slow (emulated): make less of everything.
@@ -57,12 +59,21 @@ pub(crate) fn is_root() -> bool {
 }
 
 pub(crate) fn tiers() -> Vec<Tier> {
-    if is_root() { vec![Tier::Root, Tier::User, Tier::Delegated] } else { vec![Tier::User] }
+    if is_root() {
+        vec![Tier::Root, Tier::User, Tier::Delegated, Tier::Traced]
+    } else {
+        vec![Tier::User, Tier::Traced]
+    }
+}
+
+/// Tiers in which the job gets namespaces, and so mounts of its own.
+pub(crate) fn tiers_with_mounts() -> Vec<Tier> {
+    tiers().into_iter().filter(|t| *t != Tier::Traced).collect()
 }
 
 /// Tiers in which the job as a whole has a memory limit.
 pub(crate) fn tiers_with_memory() -> Vec<Tier> {
-    tiers().into_iter().filter(|t| *t != Tier::User).collect()
+    tiers().into_iter().filter(|t| matches!(t, Tier::Root | Tier::Delegated)).collect()
 }
 
 pub(crate) fn workspace() -> &'static Path {
@@ -303,7 +314,13 @@ impl Job {
 
     fn words(&self) -> Vec<String> {
         let mut words = Vec::new();
-        if self.tier != Tier::Root && is_root() {
+        if self.tier == Tier::Traced {
+            words.push(program("without_userns"));
+            if is_root() {
+                let (uid, gid) = user();
+                words.extend([uid.to_string(), gid.to_string()]);
+            }
+        } else if self.tier != Tier::Root && is_root() {
             let (uid, gid) = user();
             words.extend(["setpriv".to_owned(), format!("--reuid={uid}"), format!("--regid={gid}")]);
             words.extend(["--clear-groups".to_owned(), "--".to_owned()]);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::support::{Tier, directory, job, program, sh, tiers};
+use crate::support::{Tier, directory, job, program, sh, tiers, tiers_with_mounts};
 
 /// A directory that everybody may write to, with a file in it.
 fn playground(name: &str) -> String {
@@ -17,7 +17,7 @@ fn playground(name: &str) -> String {
 
 #[test]
 fn its_own_processes_and_nobody_elses() {
-    for tier in tiers() {
+    for tier in tiers_with_mounts() {
         let done = sh(tier, &["-q"], "ls /proc | grep -c '^[0-9]'; echo $$").run();
         let lines: Vec<&str> = done.out.lines().collect();
         assert!(lines[0].parse::<u32>().unwrap() <= 5, "{}", done.out);
@@ -39,7 +39,7 @@ fn the_user_is_the_same() {
 #[test]
 fn hidden_paths_are_empty() {
     let place = playground("hidden");
-    for tier in tiers() {
+    for tier in tiers_with_mounts() {
         let done =
             sh(tier, &["--hide", &place, "-q"], &format!("cat {place}/file; ls {place}; touch {place}/new"))
                 .run();
@@ -69,7 +69,7 @@ fn hidden_stays_hidden_from_a_namespace_inside() {
 #[test]
 fn read_only_paths() {
     let place = playground("ro");
-    for tier in tiers() {
+    for tier in tiers_with_mounts() {
         let done = sh(
             tier,
             &["--ro", &place, "-q"],
@@ -89,7 +89,7 @@ fn read_only_paths() {
 fn binds_show_one_path_at_another() {
     let (from, to) = (playground("from"), playground("to"));
     fs::write(format!("{from}/file"), "from\n").unwrap();
-    for tier in tiers() {
+    for tier in tiers_with_mounts() {
         sh(tier, &["--bind", &format!("{from}:{to}"), "-q"], &format!("cat {to}/file")).run().out_has("from");
         // Into a private /tmp, where the target is made; and out of what --private-tmp covers.
         sh(
@@ -118,7 +118,7 @@ fn binds_show_one_path_at_another() {
 
 #[test]
 fn a_private_tmp_is_empty_and_gone() {
-    for tier in tiers() {
+    for tier in tiers_with_mounts() {
         let done =
             sh(tier, &["--private-tmp", "-q"], "ls -A /tmp /var/tmp; touch /tmp/terrarium-leak; ls /tmp")
                 .run();
@@ -133,7 +133,7 @@ fn no_network_but_loopback() {
                   s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen()\n\
                   c = socket.create_connection(s.getsockname()); print('loopback works')\n\
                   print([name for _, name in socket.if_nameindex()])\n";
-    for tier in tiers() {
+    for tier in tiers_with_mounts() {
         let done = job(tier, ["--net", "none", "-q"], ["/usr/bin/python3", "-c", script]).run();
         done.code_is(0).out_has("loopback works").out_has("['lo'");
     }
@@ -174,7 +174,7 @@ fn sockets_of_service_managers_are_covered() {
     fs::create_dir_all(format!("{runtime}/systemd")).unwrap();
     fs::write(format!("{runtime}/systemd/private"), "socket\n").unwrap();
     fs::write(format!("{runtime}/bus"), "socket\n").unwrap();
-    for tier in tiers() {
+    for tier in tiers_with_mounts() {
         let script = format!("cat {runtime}/bus {runtime}/systemd/private; cat {runtime}/file");
         let done = sh(tier, &["-q"], &script).env("XDG_RUNTIME_DIR", &runtime).run();
         assert!(!done.out.contains("socket"), "{}", done.out);

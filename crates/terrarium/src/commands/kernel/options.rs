@@ -13,11 +13,13 @@ use crate::error::CliError;
 /// Options whose value is a path.
 const PATHS: &[&str] = &["ro", "hide", "report"];
 
-/// Options whose value is `PATH:PATH`. An option `PATH:WORD` (`--only PATH:ro`) needs a kind of its own here.
+/// Options whose value is `PATH:PATH`.
 const PAIRS: &[&str] = &["bind"];
 
-/// Options that may take the connection file out of sight: the kernel is then shown it by `--bind`. `--only` belongs
-/// here as well, if there is one: the folder with the connection file is not among what it names.
+/// Options whose value is `PATH` or `PATH:ro`: behind a directory, that makes no difference.
+const ONLY: &str = "only";
+
+/// Options that may take the connection file out of sight: the kernel is then shown it by `--bind`, or by `--only`.
 const HIDING: &[&str] = &["hide", "private_tmp"];
 
 /// What Jupyter puts the connection file's path in for.
@@ -32,7 +34,9 @@ pub(super) fn of_kernel(
     check(given)?;
     let mut words = as_given(matches, directory)?;
     let is_given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
-    if HIDING.iter().any(|id| is_given(id)) {
+    if is_given(ONLY) {
+        words.extend([format!("--{ONLY}"), CONNECTION_FILE.to_owned()]);
+    } else if HIDING.iter().any(|id| is_given(id)) {
         words.extend(["--bind".to_owned(), CONNECTION_FILE.to_owned()]);
     }
     if !is_given("orphans") {
@@ -93,7 +97,7 @@ pub(super) fn whole(directory: &Path, path: impl AsRef<Path>) -> PathBuf {
 
 fn absolute(id: &str, value: &OsStr, directory: &Path) -> OsString {
     let path = |path: &OsStr| whole(directory, path).into_os_string();
-    if PATHS.contains(&id) {
+    if PATHS.contains(&id) || id == ONLY {
         return path(value);
     }
     if !PAIRS.contains(&id) {
@@ -140,6 +144,13 @@ mod tests {
     }
 
     #[test]
+    fn with_only_the_connection_file_is_named_too() {
+        let got = words(&["--only", ".", "--only", "env:ro", "--hide", "x"]).unwrap().join(" ");
+        let (only, file) = ("--only /work --only /work/env:ro", "--only {connection_file}");
+        assert!(got.contains(only) && got.contains(file) && !got.contains("--bind"), "{got}");
+    }
+
+    #[test]
     fn what_cannot_work_is_refused() {
         for (args, part) in [(&["--net", "none"][..], "TCP"), (&["--dry-run"], "never answer")] {
             assert!(words(args).unwrap_err().to_string().contains(part));
@@ -174,7 +185,7 @@ mod tests {
         ];
         for argument in RunOptions::augment_args(clap::Command::new("run")).get_arguments() {
             let id = argument.get_id().as_str();
-            let lists = [PATHS, PAIRS, OTHERS].iter().filter(|list| list.contains(&id)).count();
+            let lists = [PATHS, PAIRS, &[ONLY], OTHERS].iter().filter(|list| list.contains(&id)).count();
             assert_eq!(lists, 1, "{id}");
         }
     }

@@ -143,12 +143,18 @@ pub(super) fn try_in_jail(terrarium: &Path, options: &[String], python: &str) ->
         .args(["--", python, "-c", TRY])
         .arg(&file.0)
         // A kernel starts anywhere; whether its directory is hidden is seen then.
-        .current_dir("/")
+        .current_dir(shown_directory(options).unwrap_or(Path::new("/")))
         .stdin(Stdio::null())
         .output()
         .map_err(|error| KernelError::Trial { why: error.to_string() })?;
     let said = String::from_utf8_lossy(&answer.stderr).trim_end().to_owned();
     if answer.status.success() { Ok(said) } else { Err(KernelError::Trial { why: said }) }
+}
+
+/// A directory that `--only` shows, if that is given.
+fn shown_directory(options: &[String]) -> Option<&Path> {
+    let named = options.windows(2).filter(|pair| pair[0] == "--only").map(|pair| pair[1].as_str());
+    named.map(|path| Path::new(path.strip_suffix(":ro").unwrap_or(path))).find(|path| path.is_dir())
 }
 
 /// A file where Jupyter would put a connection file; removed when dropped.
