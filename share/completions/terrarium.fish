@@ -28,6 +28,7 @@ complete -c terrarium -n "__fish_terrarium_needs_command" -s h -l help -d 'Print
 complete -c terrarium -n "__fish_terrarium_needs_command" -s V -l version -d 'Print version'
 complete -c terrarium -n "__fish_terrarium_needs_command" -f -a "run" -d 'Run a command so that nothing of it survives, inside limits that hold'
 complete -c terrarium -n "__fish_terrarium_needs_command" -f -a "reap" -d 'List what earlier jobs left on this node, and end what was terrarium\'s'
+complete -c terrarium -n "__fish_terrarium_needs_command" -f -a "kernel" -d 'Make Jupyter kernels that run in a jail'
 complete -c terrarium -n "__fish_terrarium_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l mem -d 'Memory of the job as a whole, such as 4G' -r
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l swap -d 'Swap on top of --mem [default: 0]' -r
@@ -36,6 +37,8 @@ complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l pids -d 'Mos
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l time -d 'Wall-clock time, such as 1h30m; then SIGTERM, and SIGKILL after --grace' -r
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l grace -d 'From SIGTERM (by the time limit, or sent to terrarium) to SIGKILL; or never' -r
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l kill-wait -d 'How long to wait for killed processes to be gone before naming them as survivors' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l orphans -d 'Processes whose parent has died while the command runs: end them after --grace, or keep them' -r -f -a "end\t'End them, with what descends from them, after --grace'
+keep\t'Leave them alone until the job ends'"
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l gpus -d 'GPUs: none, or indices such as 0,1 within those visible now' -r
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l threads -d 'Threads that numerical libraries start in each process: auto (the job\'s CPUs), a number, or off' -r
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l net -d 'Network: the host\'s, or none but the job\'s own loopback' -r -f -a "host\t'The host\'s network'
@@ -47,7 +50,11 @@ complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l hide -d 'Mak
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l shm -d 'Size of the job\'s own /dev/shm [default: --mem, or half of the node\'s memory]; or share the host\'s' -r
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l require -d 'Refuse to start in a weaker tier: root, userns or ptrace' -r
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l report -d 'Write the summary as JSON to this file' -r -F
+complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l summary -d 'The summary at the end: full, one line, or none' -r -f -a "full\t'What the job used and left'
+line\t'The same in one line, for logs'
+none\t'None; notes are still written'"
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l require-mem -d 'Refuse to start if --mem cannot be enforced for the job as a whole'
+complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l with-parent -d 'End the job, as by SIGTERM, when the process that started terrarium ends'
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l private-tmp -d 'Give the job its own empty /tmp and /var/tmp, in memory, of the size of --shm'
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l clean-shm -d 'With --shm host: delete what the job left there, unless a process outside holds it'
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l no-new-privileges -d 'No setuid program (sudo, apptainer) gives the job more rights; always so for ordinary users'
@@ -62,6 +69,66 @@ complete -c terrarium -n "__fish_terrarium_using_subcommand reap" -l clean-shm -
 complete -c terrarium -n "__fish_terrarium_using_subcommand reap" -l json -d 'Print JSON'
 complete -c terrarium -n "__fish_terrarium_using_subcommand reap" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c terrarium -n "__fish_terrarium_using_subcommand reap" -s V -l version -d 'Print version'
-complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap help" -f -a "run" -d 'Run a command so that nothing of it survives, inside limits that hold'
-complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap help" -f -a "reap" -d 'List what earlier jobs left on this node, and end what was terrarium\'s'
-complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and not __fish_seen_subcommand_from install list remove help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and not __fish_seen_subcommand_from install list remove help" -s V -l version -d 'Print version'
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and not __fish_seen_subcommand_from install list remove help" -f -a "install" -d 'Write a kernel spec whose kernels run in a jail'
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and not __fish_seen_subcommand_from install list remove help" -f -a "list" -d 'List terrarium\'s kernel specs, where Jupyter would look for them'
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and not __fish_seen_subcommand_from install list remove help" -f -a "remove" -d 'Remove a kernel spec of terrarium\'s; no other is touched'
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and not __fish_seen_subcommand_from install list remove help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l name -d 'Name of the kernel spec: lower-case letters, digits, `-`, `_` and `.`' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l display-name -d 'What Jupyter shows [default: Python and its version, with NAME]' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l python -d 'The Python of the kernels; it needs ipykernel [default: python3 in PATH]' -r -F
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l prefix -d 'For all who use this prefix: DIR/share/jupyter; /usr/local is for all users of the machine' -r -F
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l mem -d 'Memory of the job as a whole, such as 4G' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l swap -d 'Swap on top of --mem [default: 0]' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l cpus -d 'CPUs: how many (2) or which (0-3,8; `3,` is CPU 3 alone)' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l pids -d 'Most processes and threads at once' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l time -d 'Wall-clock time, such as 1h30m; then SIGTERM, and SIGKILL after --grace' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l grace -d 'From SIGTERM (by the time limit, or sent to terrarium) to SIGKILL; or never' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l kill-wait -d 'How long to wait for killed processes to be gone before naming them as survivors' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l orphans -d 'Processes whose parent has died while the command runs: end them after --grace, or keep them' -r -f -a "end\t'End them, with what descends from them, after --grace'
+keep\t'Leave them alone until the job ends'"
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l gpus -d 'GPUs: none, or indices such as 0,1 within those visible now' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l threads -d 'Threads that numerical libraries start in each process: auto (the job\'s CPUs), a number, or off' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l net -d 'Network: the host\'s, or none but the job\'s own loopback' -r -f -a "host\t'The host\'s network'
+none\t'Only the job\'s own loopback'"
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l only -d 'Show nothing but PATH (with :ro, read-only) and what programs need to run; can be repeated' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l bind -d 'Show SRC at DST (at SRC if not given), also where something else is hidden' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l ro -d 'Make PATH and all below it read-only' -r -F
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l hide -d 'Make PATH empty and unreadable' -r -F
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l shm -d 'Size of the job\'s own /dev/shm [default: --mem, or half of the node\'s memory]; or share the host\'s' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l require -d 'Refuse to start in a weaker tier: root, userns or ptrace' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l report -d 'Write the summary as JSON to this file' -r -F
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l summary -d 'The summary at the end: full, one line, or none' -r -f -a "full\t'What the job used and left'
+line\t'The same in one line, for logs'
+none\t'None; notes are still written'"
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l replace -d 'Replace a kernel spec of that name that is not terrarium\'s'
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l user -d 'For yourself: JUPYTER_DATA_DIR, or jupyter below XDG_DATA_HOME or ~/.local/share; the default'
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l sys-prefix -d 'In the environment of the Python: its sys.prefix'
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l require-mem -d 'Refuse to start if --mem cannot be enforced for the job as a whole'
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l with-parent -d 'End the job, as by SIGTERM, when the process that started terrarium ends'
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l private-tmp -d 'Give the job its own empty /tmp and /var/tmp, in memory, of the size of --shm'
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l clean-shm -d 'With --shm host: delete what the job left there, unless a process outside holds it'
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l no-new-privileges -d 'No setuid program (sudo, apptainer) gives the job more rights; always so for ordinary users'
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -l dry-run -d 'Print what would be done, and start nothing'
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -s q -l quiet -d 'No summary and no notes, only errors'
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from install" -s V -l version -d 'Print version'
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from list" -l prefix -d 'Look below this prefix only' -r -F
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from list" -l json -d 'Print JSON'
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from remove" -l prefix -d 'Look below this prefix only' -r -F
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from remove" -s V -l version -d 'Print version'
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from help" -f -a "install" -d 'Write a kernel spec whose kernels run in a jail'
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from help" -f -a "list" -d 'List terrarium\'s kernel specs, where Jupyter would look for them'
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Remove a kernel spec of terrarium\'s; no other is touched'
+complete -c terrarium -n "__fish_terrarium_using_subcommand kernel; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap kernel help" -f -a "run" -d 'Run a command so that nothing of it survives, inside limits that hold'
+complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap kernel help" -f -a "reap" -d 'List what earlier jobs left on this node, and end what was terrarium\'s'
+complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap kernel help" -f -a "kernel" -d 'Make Jupyter kernels that run in a jail'
+complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap kernel help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c terrarium -n "__fish_terrarium_using_subcommand help; and __fish_seen_subcommand_from kernel" -f -a "install" -d 'Write a kernel spec whose kernels run in a jail'
+complete -c terrarium -n "__fish_terrarium_using_subcommand help; and __fish_seen_subcommand_from kernel" -f -a "list" -d 'List terrarium\'s kernel specs, where Jupyter would look for them'
+complete -c terrarium -n "__fish_terrarium_using_subcommand help; and __fish_seen_subcommand_from kernel" -f -a "remove" -d 'Remove a kernel spec of terrarium\'s; no other is touched'

@@ -37,6 +37,8 @@ _arguments "${_arguments_options[@]}" : \
 '--time=[Wall-clock time, such as 1h30m; then SIGTERM, and SIGKILL after --grace]:TIME:_default' \
 '--grace=[From SIGTERM (by the time limit, or sent to terrarium) to SIGKILL; or never]:TIME:_default' \
 '--kill-wait=[How long to wait for killed processes to be gone before naming them as survivors]:TIME:_default' \
+'--orphans=[Processes whose parent has died while the command runs\: end them after --grace, or keep them]:end|keep:((end\:"End them, with what descends from them, after --grace"
+keep\:"Leave them alone until the job ends"))' \
 '--gpus=[GPUs\: none, or indices such as 0,1 within those visible now]:none|LIST:_default' \
 '--threads=[Threads that numerical libraries start in each process\: auto (the job'\''s CPUs), a number, or off]:auto|N|off:_default' \
 '--net=[Network\: the host'\''s, or none but the job'\''s own loopback]:host|none:((host\:"The host'\''s network"
@@ -48,7 +50,11 @@ none\:"Only the job'\''s own loopback"))' \
 '--shm=[Size of the job'\''s own /dev/shm \[default\: --mem, or half of the node'\''s memory\]; or share the host'\''s]:SIZE|host:_default' \
 '--require=[Refuse to start in a weaker tier\: root, userns or ptrace]:TIER:_default' \
 '--report=[Write the summary as JSON to this file]:FILE:_files' \
+'--summary=[The summary at the end\: full, one line, or none]:full|line|none:((full\:"What the job used and left"
+line\:"The same in one line, for logs"
+none\:"None; notes are still written"))' \
 '--require-mem[Refuse to start if --mem cannot be enforced for the job as a whole]' \
+'--with-parent[End the job, as by SIGTERM, when the process that started terrarium ends]' \
 '--private-tmp[Give the job its own empty /tmp and /var/tmp, in memory, of the size of --shm]' \
 '--clean-shm[With --shm host\: delete what the job left there, unless a process outside holds it]' \
 '--no-new-privileges[No setuid program (sudo, apptainer) gives the job more rights; always so for ordinary users]' \
@@ -76,6 +82,124 @@ _arguments "${_arguments_options[@]}" : \
 '--version[Print version]' \
 && ret=0
 ;;
+(kernel)
+_arguments "${_arguments_options[@]}" : \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
+'-V[Print version]' \
+'--version[Print version]' \
+":: :_terrarium__subcmd__kernel_commands" \
+"*::: :->kernel" \
+&& ret=0
+
+    case $state in
+    (kernel)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:terrarium-kernel-command-$line[1]:"
+        case $line[1] in
+            (install)
+_arguments "${_arguments_options[@]}" : \
+'--name=[Name of the kernel spec\: lower-case letters, digits, \`-\`, \`_\` and \`.\`]:NAME:_default' \
+'--display-name=[What Jupyter shows \[default\: Python and its version, with NAME\]]:TEXT:_default' \
+'--python=[The Python of the kernels; it needs ipykernel \[default\: python3 in PATH\]]:PATH:_files' \
+'--prefix=[For all who use this prefix\: DIR/share/jupyter; /usr/local is for all users of the machine]:DIR:_files' \
+'--mem=[Memory of the job as a whole, such as 4G]:SIZE:_default' \
+'--swap=[Swap on top of --mem \[default\: 0\]]:SIZE:_default' \
+'--cpus=[CPUs\: how many (2) or which (0-3,8; \`3,\` is CPU 3 alone)]:N|LIST:_default' \
+'--pids=[Most processes and threads at once]:N:_default' \
+'--time=[Wall-clock time, such as 1h30m; then SIGTERM, and SIGKILL after --grace]:TIME:_default' \
+'--grace=[From SIGTERM (by the time limit, or sent to terrarium) to SIGKILL; or never]:TIME:_default' \
+'--kill-wait=[How long to wait for killed processes to be gone before naming them as survivors]:TIME:_default' \
+'--orphans=[Processes whose parent has died while the command runs\: end them after --grace, or keep them]:end|keep:((end\:"End them, with what descends from them, after --grace"
+keep\:"Leave them alone until the job ends"))' \
+'--gpus=[GPUs\: none, or indices such as 0,1 within those visible now]:none|LIST:_default' \
+'--threads=[Threads that numerical libraries start in each process\: auto (the job'\''s CPUs), a number, or off]:auto|N|off:_default' \
+'--net=[Network\: the host'\''s, or none but the job'\''s own loopback]:host|none:((host\:"The host'\''s network"
+none\:"Only the job'\''s own loopback"))' \
+'*--only=[Show nothing but PATH (with \:ro, read-only) and what programs need to run; can be repeated]:PATH[:ro]:_default' \
+'*--bind=[Show SRC at DST (at SRC if not given), also where something else is hidden]:SRC[:DST]:_default' \
+'*--ro=[Make PATH and all below it read-only]:PATH:_files' \
+'*--hide=[Make PATH empty and unreadable]:PATH:_files' \
+'--shm=[Size of the job'\''s own /dev/shm \[default\: --mem, or half of the node'\''s memory\]; or share the host'\''s]:SIZE|host:_default' \
+'--require=[Refuse to start in a weaker tier\: root, userns or ptrace]:TIER:_default' \
+'--report=[Write the summary as JSON to this file]:FILE:_files' \
+'--summary=[The summary at the end\: full, one line, or none]:full|line|none:((full\:"What the job used and left"
+line\:"The same in one line, for logs"
+none\:"None; notes are still written"))' \
+'--replace[Replace a kernel spec of that name that is not terrarium'\''s]' \
+'--user[For yourself\: JUPYTER_DATA_DIR, or jupyter below XDG_DATA_HOME or ~/.local/share; the default]' \
+'--sys-prefix[In the environment of the Python\: its sys.prefix]' \
+'--require-mem[Refuse to start if --mem cannot be enforced for the job as a whole]' \
+'--with-parent[End the job, as by SIGTERM, when the process that started terrarium ends]' \
+'--private-tmp[Give the job its own empty /tmp and /var/tmp, in memory, of the size of --shm]' \
+'--clean-shm[With --shm host\: delete what the job left there, unless a process outside holds it]' \
+'--no-new-privileges[No setuid program (sudo, apptainer) gives the job more rights; always so for ordinary users]' \
+'--dry-run[Print what would be done, and start nothing]' \
+'-q[No summary and no notes, only errors]' \
+'--quiet[No summary and no notes, only errors]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
+'-V[Print version]' \
+'--version[Print version]' \
+&& ret=0
+;;
+(list)
+_arguments "${_arguments_options[@]}" : \
+'--prefix=[Look below this prefix only]:DIR:_files' \
+'--json[Print JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+&& ret=0
+;;
+(remove)
+_arguments "${_arguments_options[@]}" : \
+'--prefix=[Look below this prefix only]:DIR:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+':name -- Name of the kernel spec:_default' \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+":: :_terrarium__subcmd__kernel__subcmd__help_commands" \
+"*::: :->help" \
+&& ret=0
+
+    case $state in
+    (help)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:terrarium-kernel-help-command-$line[1]:"
+        case $line[1] in
+            (install)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(list)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(remove)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
+        esac
+    ;;
+esac
+;;
 (help)
 _arguments "${_arguments_options[@]}" : \
 ":: :_terrarium__subcmd__help_commands" \
@@ -96,6 +220,34 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
+(kernel)
+_arguments "${_arguments_options[@]}" : \
+":: :_terrarium__subcmd__help__subcmd__kernel_commands" \
+"*::: :->kernel" \
+&& ret=0
+
+    case $state in
+    (kernel)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:terrarium-help-kernel-command-$line[1]:"
+        case $line[1] in
+            (install)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(list)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(remove)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
 (help)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
@@ -114,6 +266,7 @@ _terrarium_commands() {
     local commands; commands=(
 'run:Run a command so that nothing of it survives, inside limits that hold' \
 'reap:List what earlier jobs left on this node, and end what was terrarium'\''s' \
+'kernel:Make Jupyter kernels that run in a jail' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
     _describe -t commands 'terrarium commands' commands "$@"
@@ -123,6 +276,7 @@ _terrarium__subcmd__help_commands() {
     local commands; commands=(
 'run:Run a command so that nothing of it survives, inside limits that hold' \
 'reap:List what earlier jobs left on this node, and end what was terrarium'\''s' \
+'kernel:Make Jupyter kernels that run in a jail' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
     _describe -t commands 'terrarium help commands' commands "$@"
@@ -131,6 +285,30 @@ _terrarium__subcmd__help_commands() {
 _terrarium__subcmd__help__subcmd__help_commands() {
     local commands; commands=()
     _describe -t commands 'terrarium help help commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__help__subcmd__kernel_commands] )) ||
+_terrarium__subcmd__help__subcmd__kernel_commands() {
+    local commands; commands=(
+'install:Write a kernel spec whose kernels run in a jail' \
+'list:List terrarium'\''s kernel specs, where Jupyter would look for them' \
+'remove:Remove a kernel spec of terrarium'\''s; no other is touched' \
+    )
+    _describe -t commands 'terrarium help kernel commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__help__subcmd__kernel__subcmd__install_commands] )) ||
+_terrarium__subcmd__help__subcmd__kernel__subcmd__install_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium help kernel install commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__help__subcmd__kernel__subcmd__list_commands] )) ||
+_terrarium__subcmd__help__subcmd__kernel__subcmd__list_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium help kernel list commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__help__subcmd__kernel__subcmd__remove_commands] )) ||
+_terrarium__subcmd__help__subcmd__kernel__subcmd__remove_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium help kernel remove commands' commands "$@"
 }
 (( $+functions[_terrarium__subcmd__help__subcmd__reap_commands] )) ||
 _terrarium__subcmd__help__subcmd__reap_commands() {
@@ -141,6 +319,61 @@ _terrarium__subcmd__help__subcmd__reap_commands() {
 _terrarium__subcmd__help__subcmd__run_commands() {
     local commands; commands=()
     _describe -t commands 'terrarium help run commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__kernel_commands] )) ||
+_terrarium__subcmd__kernel_commands() {
+    local commands; commands=(
+'install:Write a kernel spec whose kernels run in a jail' \
+'list:List terrarium'\''s kernel specs, where Jupyter would look for them' \
+'remove:Remove a kernel spec of terrarium'\''s; no other is touched' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'terrarium kernel commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__kernel__subcmd__help_commands] )) ||
+_terrarium__subcmd__kernel__subcmd__help_commands() {
+    local commands; commands=(
+'install:Write a kernel spec whose kernels run in a jail' \
+'list:List terrarium'\''s kernel specs, where Jupyter would look for them' \
+'remove:Remove a kernel spec of terrarium'\''s; no other is touched' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'terrarium kernel help commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__kernel__subcmd__help__subcmd__help_commands] )) ||
+_terrarium__subcmd__kernel__subcmd__help__subcmd__help_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium kernel help help commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__kernel__subcmd__help__subcmd__install_commands] )) ||
+_terrarium__subcmd__kernel__subcmd__help__subcmd__install_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium kernel help install commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__kernel__subcmd__help__subcmd__list_commands] )) ||
+_terrarium__subcmd__kernel__subcmd__help__subcmd__list_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium kernel help list commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__kernel__subcmd__help__subcmd__remove_commands] )) ||
+_terrarium__subcmd__kernel__subcmd__help__subcmd__remove_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium kernel help remove commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__kernel__subcmd__install_commands] )) ||
+_terrarium__subcmd__kernel__subcmd__install_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium kernel install commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__kernel__subcmd__list_commands] )) ||
+_terrarium__subcmd__kernel__subcmd__list_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium kernel list commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__kernel__subcmd__remove_commands] )) ||
+_terrarium__subcmd__kernel__subcmd__remove_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium kernel remove commands' commands "$@"
 }
 (( $+functions[_terrarium__subcmd__reap_commands] )) ||
 _terrarium__subcmd__reap_commands() {

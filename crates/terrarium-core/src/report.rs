@@ -43,6 +43,9 @@ pub struct RunReport {
     pub usage: Usage,
     /// What was still there when the main process had ended.
     pub left_behind: LeftBehind,
+    /// Processes that were ended while the job ran, because their parent had died (`--orphans end`).
+    #[serde(default)]
+    pub orphans_ended: u64,
     /// Processes that could not be killed. Empty unless `end` is `survivors`.
     pub survivors: Vec<Survivor>,
     /// What the user should know.
@@ -235,6 +238,7 @@ mod tests {
             },
             usage: Usage::default(),
             left_behind: LeftBehind::default(),
+            orphans_ended: 2,
             survivors: vec![],
             findings: vec![Finding::new("x", "y").hint("z")],
         };

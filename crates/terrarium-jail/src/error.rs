@@ -76,6 +76,9 @@ pub enum JailError {
         /// `ENOENT`: not found; `EACCES`: not executable.
         errno: Errno,
     },
+    /// `--with-parent`, and the parent cannot be seen.
+    #[error("--with-parent: the process that started terrarium lies outside of its PID namespace")]
+    ParentOutside,
     /// The command's name or an argument holds a NUL byte.
     #[error("an argument or a variable holds a NUL byte")]
     Nul,

@@ -23,6 +23,7 @@ use terrarium_sys::signals::{Inherited, SignalFd};
 use terrarium_sys::step::{Interpreter, Planned};
 
 use crate::affinity;
+use crate::children::Tender;
 use crate::hold::{Hold, Tracees};
 use crate::tracer::{self, Thread};
 use crate::view::note;
@@ -53,6 +54,8 @@ pub(crate) struct Init<'a> {
     pub(crate) cgroup_procs: Option<BorrowedFd<'a>>,
     /// What sched_setaffinity is held to, if it is answered.
     pub(crate) cpus: Option<&'a CpuSet>,
+    /// Processes whose parent has died are ended after this grace (`None` inside: never).
+    pub(crate) end_orphans: Option<Option<Duration>>,
 }
 
 /// What init knows. In a tracer two threads share it.
@@ -73,6 +76,7 @@ pub(crate) struct State<'a> {
     system: Duration,
     killed: u64,
     names: Vec<String>,
+    orphans: Option<Tender>,
 }
 
 /// Runs as the job's init and does not return.
@@ -128,6 +132,8 @@ pub(crate) fn run(init: &Init<'_>) -> ! {
         system: Duration::ZERO,
         killed: 0,
         names: Vec::new(),
+        // Without a /proc of its own init cannot see who they are.
+        orphans: init.end_orphans.filter(|_| own_proc).map(|grace| Tender::new(grace, main_pid)),
     });
     let serve = |thread| serve(&state, channel, signals, ours, init.cpus, thread);
     match held_back {
@@ -216,7 +222,10 @@ fn serve(
         let timeout = match (reap_again, waiting) {
             (true, _) => PollTimeout::ZERO,
             (_, true) => PollTimeout::from(50u8),
-            _ => PollTimeout::NONE,
+            _ => lock(state_of_all)
+                .orphans
+                .as_ref()
+                .map_or(PollTimeout::NONE, |orphans| PollTimeout::from(orphans.pause())),
         };
         let _ = poll(&mut fds, timeout);
         let third = fds
@@ -242,6 +251,7 @@ fn serve(
         if tracer.is_none() {
             reap_again = state.reap();
         }
+        state.tend_orphans();
         if waiting && state.main.is_some() && state.own_proc && !handles_term(state.hold.processes()) {
             state.kill();
         }
@@ -325,8 +335,24 @@ impl State<'_> {
         }
     }
 
+    /// What is left of a job that is being ended is not theirs to wait for.
+    fn tend_orphans(&mut self) {
+        let channel = self.channel;
+        match &mut self.orphans {
+            Some(orphans) if !self.ending && self.main.is_none() => {
+                orphans.tend(&mut |message| {
+                    let _ = channel.send(&message.encode(), None);
+                });
+            }
+            orphans => *orphans = None,
+        }
+    }
+
     fn count(&mut self, child: &process::Waited) {
         if child.status.is_end() {
+            if let Some(orphans) = &mut self.orphans {
+                orphans.gone(child.pid);
+            }
             self.user += child.user;
             self.system += child.system;
         }
@@ -453,7 +479,7 @@ fn name_of(pid: i32) -> Option<String> {
     Some(String::from_utf8_lossy(&name).trim_end().to_owned())
 }
 
-fn status_handles_term(status: &str) -> bool {
+pub(crate) fn status_handles_term(status: &str) -> bool {
     const TERM: u64 = 1 << (15 - 1);
     let field = |name: &str| status.lines().find_map(|l| l.strip_prefix(name)).map(str::trim);
     let has = |name: &str| {

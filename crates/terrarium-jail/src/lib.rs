@@ -8,6 +8,7 @@
 
 mod affinity;
 pub mod cgroup;
+mod children;
 mod error;
 mod gpu;
 mod hold;
@@ -15,6 +16,8 @@ pub mod host;
 mod init;
 mod new_root;
 pub mod only;
+mod orphans;
+mod parent;
 pub mod plan;
 pub mod reap;
 mod running;

@@ -22,6 +22,7 @@ use terrarium_sys::signals::{SignalFd, stop_self};
 use crate::cgroup::{Counted, Groups};
 use crate::error::JailError;
 use crate::host::{Host, parse_stat};
+use crate::parent::Parent;
 use crate::plan::{Plan, heed_notes};
 use crate::shared;
 use crate::start::{OwnTmp, explain_seize};
@@ -75,6 +76,8 @@ pub struct Running {
     pub(crate) started: Instant,
     pub(crate) started_at: SystemTime,
     pub(crate) terminal: Option<OwnedFd>,
+    pub(crate) parent: Parent,
+    pub(crate) end_orphans: bool,
 }
 
 /// How a job ended, and what was counted.
@@ -100,6 +103,8 @@ pub struct Outcome {
     pub killed: u64,
     /// Names of the first of them.
     pub killed_names: Vec<String>,
+    /// Processes that were ended because their parent had died.
+    pub orphans_ended: u64,
     /// Processes that could not be killed.
     pub survivors: Vec<Survivor>,
     /// cgroups that could not be removed.
@@ -119,6 +124,7 @@ struct Seen {
     proc: Option<(OwnedFd, i32)>,
     asked_for_proc: bool,
     done: Option<(Duration, u64, Vec<String>)>,
+    orphans_ended: u64,
     gave_up: bool,
     init_ended: bool,
     oom_look: Option<(usize, Duration)>,
@@ -167,6 +173,12 @@ impl Running {
         let mut limits = self.plan.limits;
         let mut findings = self.plan.findings;
         heed_notes(seen.notes, &mut limits, &mut findings);
+        if self.end_orphans && seen.notes >> crate::view::note::PROC & 1 == 1 {
+            findings.push(Finding::new(
+                "orphans-kept",
+                "--orphans end had no effect: without a /proc of the job's own, orphans cannot be told from others",
+            ));
+        }
         let end = end_of(&machine, &counted, seen.gave_up);
         let (waited_cpu, killed, killed_names) = match seen.done {
             Some((cpu, killed, names)) => (Some(cpu), killed, names),
@@ -183,6 +195,7 @@ impl Running {
             waited_cpu,
             killed,
             killed_names,
+            orphans_ended: seen.orphans_ended,
             survivors,
             cgroups_left,
             shared_before: self.shared_before,
@@ -199,6 +212,7 @@ impl Running {
         keep.extend(self.groups.descriptors());
         keep.extend(&self.keep);
         keep.extend(self.terminal.iter().map(AsRawFd::as_raw_fd));
+        keep.extend(self.parent.handle().map(|p| p.as_fd().as_raw_fd()));
         close_from(3, &keep);
     }
 
@@ -253,6 +267,10 @@ impl Running {
                 if received.signal != nix::libc::SIGCHLD {
                     events.push(Event::Signal(received.signal));
                 }
+            }
+            if ready.parent || matches!(self.parent, Parent::Gone) {
+                self.parent = Parent::NotWatched;
+                events.push(Event::ParentEnded);
             }
             if ready.channel {
                 channel_open = self.read_channel(seen, &mut events);
@@ -354,9 +372,17 @@ impl Running {
         if let Some(oom) = oom {
             fds.push(PollFd::new(oom, PollFlags::POLLIN));
         }
+        let parent_at = fds.len();
+        if let Some(parent) = self.parent.handle() {
+            fds.push(PollFd::new(parent.as_fd(), PollFlags::POLLIN));
+        }
         let _ = poll(&mut fds, PollTimeout::from(millis));
         let any = |i: usize| fds.get(i).and_then(PollFd::any).unwrap_or(false);
-        Ready { channel: channel_open && any(1), oom: oom.is_some() && any(1 + usize::from(channel_open)) }
+        Ready {
+            channel: channel_open && any(1),
+            oom: oom.is_some() && any(1 + usize::from(channel_open)),
+            parent: any(parent_at),
+        }
     }
 
     /// Takes in what init says; `false` when it has closed its end.
@@ -402,6 +428,7 @@ impl Running {
             FromInit::Done { user, system, killed, names, .. } => {
                 seen.done = Some((*user + *system, *killed, names.clone()));
             }
+            FromInit::OrphansEnded { ended, .. } => seen.orphans_ended += ended,
             _ => {}
         }
     }
@@ -430,6 +457,7 @@ impl Running {
 struct Ready {
     channel: bool,
     oom: bool,
+    parent: bool,
 }
 
 fn drain(fd: Option<BorrowedFd<'_>>) {

@@ -30,6 +30,10 @@ pub struct JailSpec {
     pub no_new_privileges: bool,
     /// From SIGTERM to SIGKILL; `None`: for ever.
     pub grace: Option<Duration>,
+    /// End processes whose parent has died while the main process lives on, after the grace.
+    pub end_orphans: bool,
+    /// End the job when the process that started this one ends.
+    pub with_parent: bool,
     /// How long to wait for killed processes to be gone.
     pub kill_wait: Duration,
     /// Whether this is a run in a run.

@@ -21,6 +21,7 @@ use crate::error::JailError;
 use crate::host::{Host, Mount};
 use crate::init::Init;
 use crate::only;
+use crate::parent::Parent;
 use crate::plan::{Found, Plan, identity_steps, wanted};
 use crate::running::Running;
 use crate::shared;
@@ -289,6 +290,7 @@ pub fn start(host: &Host, spec: &JailSpec) -> Result<Running, JailError> {
     let mounts = read_mounts(host, spec)?;
     let system = |what| move |errno| JailError::System { what, errno };
     let job = job_id(host)?;
+    let parent = Parent::watch(spec.with_parent)?;
     let (inherited, signals) = signals::take_over().map_err(system("taking over signals"))?;
     let mut tried = Vec::new();
     for tier in tiers() {
@@ -342,6 +344,7 @@ pub fn start(host: &Host, spec: &JailSpec) -> Result<Running, JailError> {
                     cgroup: groups.v2_directory(),
                     cgroup_procs: groups.v2_procs().map(AsFd::as_fd),
                     cpus: spec.limits.cpus.as_ref(),
+                    end_orphans: spec.end_orphans.then_some(spec.grace),
                 })
             }
             Ok(Forked::Parent(init)) => {
@@ -372,6 +375,8 @@ pub fn start(host: &Host, spec: &JailSpec) -> Result<Running, JailError> {
                     started,
                     started_at,
                     terminal: None,
+                    parent,
+                    end_orphans: spec.end_orphans,
                 });
             }
             Err(errno) => {

@@ -32,6 +32,8 @@ pub(crate) enum Event {
     Signal(i32),
     /// Init said something.
     Init(FromInit),
+    /// The process that started us has ended (`--with-parent`).
+    ParentEnded,
     /// Init is dead.
     InitDied,
     /// The cgroup counted an out-of-memory kill.
@@ -69,6 +71,10 @@ pub enum Notice {
     GraceOver,
     /// The kernel's out-of-memory killer was at work.
     OutOfMemory,
+    /// The process that started terrarium has ended: the job is asked to end as well.
+    ParentEnded,
+    /// Processes whose parent had died were ended: how many, and the names of the first of them.
+    OrphansEnded(u64, Vec<String>),
 }
 
 /// Why the job was ended by us.
@@ -139,6 +145,11 @@ impl Supervision {
                 }
                 vec![Action::Tell(ToInit::Forward(signal))]
             }
+            // As if it had sent SIGTERM with its last breath.
+            Event::ParentEnded => {
+                self.term_unanswered.get_or_insert(now);
+                vec![Action::Say(Notice::ParentEnded), Action::Tell(ToInit::Forward(TERM))]
+            }
             Event::Init(message) => self.init_said(now, message),
             Event::InitDied => {
                 self.phase = Phase::Over;
@@ -173,6 +184,7 @@ impl Supervision {
                 self.main = Some(status);
                 vec![]
             }
+            FromInit::OrphansEnded { ended, names } => vec![Action::Say(Notice::OrphansEnded(ended, names))],
             FromInit::Killing => {
                 if !matches!(self.phase, Phase::Killing { .. }) {
                     self.phase = Phase::Killing { since: now, looked: false };
@@ -346,6 +358,31 @@ mod tests {
         let config = Config { grace: None, time_limit: None, ..config() };
         let (s, _) = play(config, vec![(1, forwarded(TERM, Reached::No)), (1000, Event::Tick)]);
         assert_eq!((s.deadline(), s.cause), (None, None));
+    }
+
+    #[test]
+    fn a_job_whose_parent_ended_has_its_grace() {
+        let script = vec![(1, Event::ParentEnded), (1, forwarded(TERM, Reached::No)), (11, Event::Tick)];
+        let (s, actions) = play(Config { time_limit: None, ..config() }, script);
+        assert_eq!(
+            actions,
+            [
+                Action::Say(Notice::ParentEnded),
+                Action::Tell(ToInit::Forward(TERM)),
+                Action::Tell(ToInit::Ending),
+                Action::Say(Notice::Terminating(Some(S(10)))),
+                Action::Say(Notice::GraceOver),
+                Action::Tell(ToInit::Kill),
+            ]
+        );
+        assert_eq!(s.cause, Some(Cause::Terminated));
+    }
+
+    #[test]
+    fn orphans_are_told() {
+        let names = vec!["python3".to_owned()];
+        let said = Event::Init(FromInit::OrphansEnded { ended: 1, names: names.clone() });
+        assert_eq!(play(config(), vec![(1, said)]).1, [Action::Say(Notice::OrphansEnded(1, names))]);
     }
 
     #[test]

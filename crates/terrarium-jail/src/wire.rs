@@ -52,6 +52,8 @@ pub(crate) enum FromInit {
     Stopped { signal: i32 },
     /// The main process has ended.
     MainEnded { status: WaitStatus },
+    /// That many processes were ended because their parent had died.
+    OrphansEnded { ended: u64, names: Vec<String> },
     /// Everything that is left is being killed.
     Killing,
     /// Init has no children left and ends now.
@@ -112,6 +114,16 @@ fn status_from_numbers(kind: u64, value: u64) -> Option<WaitStatus> {
     })
 }
 
+fn names_from(mut bytes: &[u8]) -> Option<Vec<String>> {
+    let mut names = Vec::new();
+    while let Some((length, rest)) = bytes.split_first() {
+        let (name, rest) = rest.split_at_checked(usize::from(*length))?;
+        names.push(String::from_utf8_lossy(name).into_owned());
+        bytes = rest;
+    }
+    Some(names)
+}
+
 impl FromInit {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let (kind, numbers, names): (u8, [u64; 5], &[String]) = match self {
@@ -133,6 +145,7 @@ impl FromInit {
                 let (kind, value) = status_to_numbers(*main);
                 (9, [kind, value, user.as_micros() as u64, system.as_micros() as u64, *killed], names)
             }
+            FromInit::OrphansEnded { ended, names } => (10, [*ended, 0, 0, 0, 0], names),
         };
         let mut out = vec![kind];
         for number in numbers {
@@ -151,7 +164,7 @@ impl FromInit {
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let (kind, rest) = bytes.split_first()?;
-        let (numbers, mut tail) = rest.split_at_checked(40)?;
+        let (numbers, tail) = rest.split_at_checked(40)?;
         let n = |i: usize| u64::from_le_bytes(numbers[i * 8..i * 8 + 8].try_into().expect("8 bytes"));
         let i = |at: usize| i32::try_from(n(at) as i64).ok();
         Some(match kind {
@@ -172,21 +185,14 @@ impl FromInit {
             6 => FromInit::Stopped { signal: i(0)? },
             7 => FromInit::MainEnded { status: status_from_numbers(n(0), n(1))? },
             8 => FromInit::Killing,
-            9 => {
-                let mut names = Vec::new();
-                while let Some((length, rest)) = tail.split_first() {
-                    let (name, rest) = rest.split_at_checked(usize::from(*length))?;
-                    names.push(String::from_utf8_lossy(name).into_owned());
-                    tail = rest;
-                }
-                FromInit::Done {
-                    main: status_from_numbers(n(0), n(1))?,
-                    user: Duration::from_micros(n(2)),
-                    system: Duration::from_micros(n(3)),
-                    killed: n(4),
-                    names,
-                }
-            }
+            9 => FromInit::Done {
+                main: status_from_numbers(n(0), n(1))?,
+                user: Duration::from_micros(n(2)),
+                system: Duration::from_micros(n(3)),
+                killed: n(4),
+                names: names_from(tail)?,
+            },
+            10 => FromInit::OrphansEnded { ended: n(0), names: names_from(tail)? },
             _ => return None,
         })
     }
@@ -213,6 +219,7 @@ mod tests {
             FromInit::Stopped { signal: 20 },
             FromInit::MainEnded { status: WaitStatus::Signaled(9) },
             FromInit::Killing,
+            FromInit::OrphansEnded { ended: 3, names: vec!["python3".to_owned(); 3] },
             FromInit::Done {
                 main: WaitStatus::Exited(1),
                 user: Duration::from_millis(3),

@@ -1,7 +1,7 @@
 //! Making, waiting for and becoming processes.
 
 use std::ffi::{CString, c_char, c_int};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -316,10 +316,15 @@ impl PidFd {
 
     /// SIGKILL.
     pub fn kill(&self) -> Result<(), Errno> {
+        self.signal(libc::SIGKILL)
+    }
+
+    /// Any signal.
+    pub fn signal(&self, signal: i32) -> Result<(), Errno> {
         let none: *const libc::siginfo_t = std::ptr::null();
         // SAFETY: a null siginfo means that of kill(2).
         let result =
-            unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.0.as_raw_fd(), libc::SIGKILL, none, 0) };
+            unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.0.as_raw_fd(), signal, none, 0) };
         Errno::result(result).map(drop)
     }
 }
@@ -333,6 +338,19 @@ pub(crate) fn enter_namespace(fd: std::os::fd::RawFd) -> Result<(), Errno> {
 pub fn leave_group() {
     // SAFETY: takes no pointers.
     unsafe { libc::setpgid(0, 0) };
+}
+
+/// Can be read (poll) once the process has ended.
+impl AsFd for PidFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// The parent of this process: 0 if it lies outside of the PID namespace.
+pub fn parent() -> u32 {
+    // SAFETY: takes no pointers and cannot fail.
+    unsafe { libc::getppid() as u32 }
 }
 
 /// CPUs this thread may run on, as numbers.
@@ -437,6 +455,23 @@ mod tests {
     fn masks_and_numbers_agree() {
         assert_eq!(cpus_of(&[0b101, 0b1]), [0, 2, 8]);
         assert!(!allowed_cpus().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_handle_tells_the_end_of_a_process() {
+        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let handle = PidFd::open(child.id()).unwrap();
+        let ended = |millis: u16| {
+            let mut fds = [PollFd::new(handle.as_fd(), PollFlags::POLLIN)];
+            poll(&mut fds, PollTimeout::from(millis)).unwrap() == 1
+        };
+        assert!(!ended(0));
+        handle.signal(libc::SIGTERM).unwrap();
+        assert!(ended(10_000));
+        child.wait().unwrap();
+        assert_eq!(handle.signal(0), Err(Errno::ESRCH));
+        assert!(parent() > 0);
     }
 
     #[test]

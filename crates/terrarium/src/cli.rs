@@ -34,6 +34,11 @@ pub enum Command {
     /// nobody uses, and processes that hold GPU memory. Ends the processes and removes the cgroups that carry a terrarium
     /// mark; everything else is only listed.
     Reap(ReapArgs),
+    /// Make Jupyter kernels that run in a jail
+    ///
+    /// A kernel spec of terrarium's starts each kernel by `terrarium run`: interrupt, restart and shutdown work as
+    /// with any other kernel, and nothing of a kernel is left when it ends, is killed, or loses its client.
+    Kernel(KernelArgs),
 }
 
 const RUN_AFTER: &str = "\
@@ -174,9 +179,51 @@ pub enum Net {
     None,
 }
 
-/// Flags of `terrarium run`.
+/// `--orphans`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Orphans {
+    /// End them, with what descends from them, after --grace
+    End,
+    /// Leave them alone until the job ends
+    #[default]
+    Keep,
+}
+
+/// `--summary`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Summary {
+    /// What the job used and left
+    #[default]
+    Full,
+    /// The same in one line, for logs
+    Line,
+    /// None; notes are still written
+    None,
+}
+
+/// Arguments of `terrarium run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
+    /// How to run it.
+    #[command(flatten)]
+    pub options: RunOptions,
+    /// The command to run, with its arguments
+    #[arg(trailing_var_arg = true, required = true, value_name = "COMMAND", allow_hyphen_values = false)]
+    pub command: Vec<OsString>,
+}
+
+// The options are read in many places, the command in three.
+impl std::ops::Deref for RunArgs {
+    type Target = RunOptions;
+
+    fn deref(&self) -> &RunOptions {
+        &self.options
+    }
+}
+
+/// Options of `terrarium run`, which `terrarium kernel install` writes down for later.
+#[derive(Debug, Args)]
+pub struct RunOptions {
     /// Memory of the job as a whole, such as 4G
     ///
     /// Enforced by the kernel through a memory cgroup. Where none is to be had it is set for each process
@@ -206,6 +253,17 @@ pub struct RunArgs {
     /// How long to wait for killed processes to be gone before naming them as survivors
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "30s", help_heading = "Limits")]
     pub kill_wait: Duration,
+    /// Processes whose parent has died while the command runs: end them after --grace, or keep them
+    ///
+    /// Such as the workers of a pool that an interrupt ended. They get SIGTERM, and SIGKILL 2 s later, with
+    /// all that descends from them. Processes whose parent lives are not touched.
+    #[arg(long, value_enum, default_value_t, value_name = "end|keep", help_heading = "Limits")]
+    pub orphans: Orphans,
+    /// End the job, as by SIGTERM, when the process that started terrarium ends
+    ///
+    /// JPY_PARENT_PID, by which a Jupyter kernel watches for the same, becomes 1: in the job its parent is init.
+    #[arg(long, help_heading = "Limits")]
+    pub with_parent: bool,
     /// GPUs: none, or indices such as 0,1 within those visible now
     #[arg(long, value_name = "none|LIST", help_heading = "Limits")]
     pub gpus: Option<GpuRequest>,
@@ -258,12 +316,12 @@ pub struct RunArgs {
     /// Print what would be done, and start nothing
     #[arg(long, help_heading = "Running")]
     pub dry_run: bool,
+    /// The summary at the end: full, one line, or none
+    #[arg(long, value_enum, default_value_t, value_name = "full|line|none", help_heading = "Running")]
+    pub summary: Summary,
     /// No summary and no notes, only errors
     #[arg(long, short, help_heading = "Running")]
     pub quiet: bool,
-    /// The command to run, with its arguments
-    #[arg(trailing_var_arg = true, required = true, value_name = "COMMAND", allow_hyphen_values = false)]
-    pub command: Vec<OsString>,
 }
 
 /// `--threads`, parsed in the core.
@@ -287,6 +345,94 @@ pub struct ReapArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `terrarium kernel`.
+#[derive(Debug, Args)]
+pub struct KernelArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: KernelCommand,
+}
+
+/// What to do with kernels.
+#[derive(Debug, Subcommand)]
+pub enum KernelCommand {
+    /// Write a kernel spec whose kernels run in a jail
+    ///
+    /// The options of `terrarium run` are checked now, by starting Python with them, and written into the spec.
+    /// Relative paths become absolute: a kernel starts anywhere.
+    #[command(after_help = KERNEL_INSTALL_AFTER)]
+    Install(Box<KernelInstallArgs>),
+    /// List terrarium's kernel specs, where Jupyter would look for them
+    List(KernelListArgs),
+    /// Remove a kernel spec of terrarium's; no other is touched
+    Remove(KernelRemoveArgs),
+}
+
+const KERNEL_INSTALL_AFTER: &str = "\
+Examples:
+  terrarium kernel install
+  terrarium kernel install --name small --mem 4G --cpus 2
+  terrarium kernel install --python ~/env/bin/python --hide ~/.ssh
+  terrarium kernel install --prefix /usr/local --python /opt/python/bin/python3 --mem 8G";
+
+/// Flags of `terrarium kernel install`.
+#[derive(Debug, Args)]
+pub struct KernelInstallArgs {
+    /// Name of the kernel spec: lower-case letters, digits, `-`, `_` and `.`
+    #[arg(long, default_value = "terrarium", help_heading = "The kernel spec")]
+    pub name: String,
+    /// What Jupyter shows [default: Python and its version, with NAME]
+    #[arg(long, value_name = "TEXT", help_heading = "The kernel spec")]
+    pub display_name: Option<String>,
+    /// The Python of the kernels; it needs ipykernel [default: python3 in PATH]
+    #[arg(long, value_name = "PATH", help_heading = "The kernel spec")]
+    pub python: Option<PathBuf>,
+    /// Replace a kernel spec of that name that is not terrarium's
+    #[arg(long, help_heading = "The kernel spec")]
+    pub replace: bool,
+    /// Where to.
+    #[command(flatten)]
+    pub place: KernelPlace,
+    /// How the kernels are run.
+    #[command(flatten)]
+    pub run: RunOptions,
+}
+
+/// Where kernel specs are.
+#[derive(Debug, Args)]
+pub struct KernelPlace {
+    /// For yourself: JUPYTER_DATA_DIR, or jupyter below XDG_DATA_HOME or ~/.local/share; the default
+    #[arg(long, group = "place", help_heading = "The kernel spec")]
+    pub user: bool,
+    /// For all who use this prefix: DIR/share/jupyter; /usr/local is for all users of the machine
+    #[arg(long, value_name = "DIR", group = "place", help_heading = "The kernel spec")]
+    pub prefix: Option<PathBuf>,
+    /// In the environment of the Python: its sys.prefix
+    #[arg(long, group = "place", help_heading = "The kernel spec")]
+    pub sys_prefix: bool,
+}
+
+/// Flags of `terrarium kernel list`.
+#[derive(Debug, Args)]
+pub struct KernelListArgs {
+    /// Look below this prefix only
+    #[arg(long, value_name = "DIR")]
+    pub prefix: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `terrarium kernel remove`.
+#[derive(Debug, Args)]
+pub struct KernelRemoveArgs {
+    /// Name of the kernel spec
+    pub name: String,
+    /// Look below this prefix only
+    #[arg(long, value_name = "DIR")]
+    pub prefix: Option<PathBuf>,
 }
 
 #[cfg(test)]

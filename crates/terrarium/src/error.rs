@@ -10,6 +10,7 @@ use terrarium_jail::view::ViewError;
 use terrarium_sys::Errno;
 use thiserror::Error;
 
+use crate::commands::kernel::KernelError;
 use crate::out;
 
 /// Why a command failed.
@@ -39,6 +40,8 @@ pub(crate) enum CliError {
     NoUser(String),
     #[error("--clean-shm without --user would delete the shared memory of every user")]
     CleanForAll,
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
 }
 
 /// Namespaces could be made but give no right to mount: Ubuntu's AppArmor rule, or Landlock around us.
@@ -62,6 +65,22 @@ fn word(path: &Path) -> String {
     if is_plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
+fn kernel_hint(error: &KernelError) -> Option<String> {
+    Some(match error {
+        KernelError::Name { .. } => "use lower-case letters, digits, `-`, `_` and `.`".to_owned(),
+        KernelError::Home => "say where: --prefix DIR, or set JUPYTER_DATA_DIR".to_owned(),
+        KernelError::Python { .. } => "name the Python of the kernels: --python PATH".to_owned(),
+        KernelError::NoIpykernel { python } => {
+            format!("{python} -m pip install ipykernel; or name another Python: --python PATH")
+        }
+        KernelError::Write { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+            "an administrator can write there; without --prefix the kernel spec is for yourself".to_owned()
+        }
+        KernelError::Taken { .. } => "choose another --name, or add --replace".to_owned(),
+        _ => return None,
+    })
+}
+
 impl CliError {
     pub(crate) fn code(&self) -> u8 {
         match self {
@@ -79,6 +98,9 @@ impl CliError {
     }
 
     fn hint(&self) -> Option<String> {
+        if let CliError::Kernel(error) = self {
+            return kernel_hint(error);
+        }
         let hint = match self {
             CliError::DirectoryNotShown { wide: true, .. } => {
                 "start in the directory of the job, and name it: --only ."
@@ -121,6 +143,7 @@ impl CliError {
                  namespaces but gives them no rights inside (kernel.apparmor_restrict_unprivileged_userns=1); an administrator \
                  can set it to 0 or give terrarium an AppArmor profile"
             }
+            CliError::Jail(JailError::ParentOutside) => "leave out --with-parent",
             CliError::CleanForAll => "add --user NAME",
             _ => return None,
         };

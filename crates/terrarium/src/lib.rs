@@ -28,6 +28,7 @@ pub fn main() -> u8 {
     let result = match cli.command {
         cli::Command::Run(args) => commands::run::run(args),
         cli::Command::Reap(args) => commands::reap::run(&args),
+        cli::Command::Kernel(args) => commands::kernel::run(args.command),
     };
     match result {
         Ok(code) => code,

@@ -1,5 +1,6 @@
 //! What people read: notes while the job runs and the summary at its end.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use terrarium_core::report::{End, Enforcer, RunReport, Source};
@@ -36,7 +37,43 @@ pub(crate) fn print_notice(notice: &Notice) {
         },
         Notice::GraceOver => out::note("the grace is over: killing what is left of the job"),
         Notice::OutOfMemory => out::note("the job is out of memory: ending all of it"),
+        Notice::ParentEnded => out::note("the process that started it has ended: ending the job"),
+        Notice::OrphansEnded(ended, names) => {
+            out::note(format_args!("note: {}", orphans_line(*ended, names)))
+        }
     }
+}
+
+fn processes(n: u64) -> String {
+    if n == 1 { "1 process".to_owned() } else { format!("{n} processes") }
+}
+
+fn orphans_line(ended: u64, names: &[String]) -> String {
+    format!("ended {} whose parent had died: {}", processes(ended), name_list(ended, &counted(names)))
+}
+
+/// Names with how often each, the most frequent first.
+pub(crate) fn counted(names: &[String]) -> Vec<(String, u64)> {
+    let mut counts: BTreeMap<&String, u64> = BTreeMap::new();
+    for name in names {
+        *counts.entry(name).or_default() += 1;
+    }
+    let mut counts: Vec<_> = counts.into_iter().map(|(name, n)| (name.clone(), n)).collect();
+    counts.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    counts
+}
+
+/// The first of `names`, of `all` processes.
+fn name_list(all: u64, names: &[(String, u64)]) -> String {
+    let shown = &names[..names.len().min(5)];
+    let mut texts: Vec<String> = shown
+        .iter()
+        .map(|(name, n)| if *n == 1 { printable(name) } else { format!("{} × {n}", printable(name)) })
+        .collect();
+    if shown.iter().map(|(_, n)| n).sum::<u64>() < all {
+        texts.push("…".to_owned());
+    }
+    texts.join(", ")
 }
 
 fn signal_name(signal: i32) -> String {
@@ -125,22 +162,11 @@ fn left_lines(report: &RunReport) -> Vec<String> {
     let left = &report.left_behind;
     let mut lines = Vec::new();
     if left.processes > 0 {
-        let mut names: Vec<String> = left
-            .names
-            .iter()
-            .take(5)
-            .map(|(name, n)| if *n == 1 { printable(name) } else { format!("{} × {n}", printable(name)) })
-            .collect();
-        let named: u64 = left.names.iter().take(5).map(|(_, n)| n).sum();
-        if named < left.processes {
-            names.push("…".to_owned());
-        }
-        let what = if left.processes == 1 {
-            "1 process".to_owned()
-        } else {
-            format!("{} processes", left.processes)
-        };
-        lines.push(format!("{what}, ended: {}", names.join(", ")));
+        lines.push(format!(
+            "{}, ended: {}",
+            processes(left.processes),
+            name_list(left.processes, &left.names)
+        ));
     }
     for object in &left.shared {
         let state = match (object.deleted, object.held) {
@@ -220,6 +246,32 @@ pub(crate) fn print_survivors(report: &RunReport) {
     }
 }
 
+/// The summary in one line: for the log of a server, in which many of them stand.
+fn line(report: &RunReport) -> String {
+    let mut parts = Vec::new();
+    if let Some(cpu) = report.usage.cpu_seconds {
+        parts.push(format!("cpu {}", HumanDuration(Duration::from_secs_f64(cpu.value.max(0.0)))));
+    }
+    if let Some(peak) = report.usage.memory_peak {
+        parts.push(format!("memory peak {}", peak.value));
+    }
+    if report.orphans_ended > 0 {
+        parts.push(format!("{} ended whose parent had died", processes(report.orphans_ended)));
+    }
+    let left = &report.left_behind;
+    if left.processes > 0 {
+        parts.push(format!("left {}", left_lines(report).join(", ")));
+    }
+    let end = end_line(report);
+    if parts.is_empty() { end } else { format!("{end}: {}", parts.join("; ")) }
+}
+
+/// [`line`], printed.
+pub(crate) fn print_line(report: &RunReport) {
+    out::note(line(report));
+    print_survivors(report);
+}
+
 /// The summary at the end of a run.
 pub(crate) fn print(report: &RunReport) {
     out::note(end_line(report));
@@ -232,6 +284,9 @@ pub(crate) fn print(report: &RunReport) {
     add("cpu", cpu_line(report).into_iter().collect());
     add("memory", memory_line(report).into_iter().chain(oom_lines(report)).collect());
     add("most", most_line(report).into_iter().collect());
+    if report.orphans_ended > 0 {
+        add("orphans", vec![format!("{}, ended while the job ran", processes(report.orphans_ended))]);
+    }
     add("left", left_lines(report));
     add("held by", vec![held_line(report)]);
     for (name, text) in lines {
@@ -247,6 +302,17 @@ mod tests {
     #[test]
     fn names_cannot_drive_the_terminal() {
         assert_eq!(printable("a\x1b[2Jb\n"), "a?[2Jb?");
+    }
+
+    #[test]
+    fn orphans_are_named() {
+        let names = |n: &[&str]| n.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
+        let line = |n, list: &[&str]| orphans_line(n, &names(list));
+        assert_eq!(line(1, &["sh"]), "ended 1 process whose parent had died: sh");
+        assert_eq!(
+            line(40, &["a", "python3", "a\n", "python3"]),
+            "ended 40 processes whose parent had died: python3 × 2, a, a?, …"
+        );
     }
 
     #[test]

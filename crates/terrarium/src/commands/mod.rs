@@ -1,5 +1,6 @@
 //! One file a command.
 
+pub(crate) mod kernel;
 pub(crate) mod only;
 pub(crate) mod reap;
 pub(crate) mod run;

@@ -19,11 +19,14 @@ use terrarium_observe::{Sampler, advice};
 use terrarium_sys::fds::{has_terminal, open_to_write};
 use terrarium_sys::process::{allowed_cpus, host_name, memory_total, user};
 
-use crate::cli::{Net, RunArgs, ShmArg};
+use crate::cli::{Net, Orphans, RunArgs, ShmArg, Summary};
 use crate::error::CliError;
 use crate::{nvml, out, summary};
 
 use super::only;
+
+/// By which Jupyter tells its kernels who started them.
+const PARENT_VARIABLE: &str = "JPY_PARENT_PID";
 
 /// Runs the job; returns the exit code.
 pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
@@ -64,7 +67,11 @@ pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
         for finding in report.findings.iter().filter(|f| !said.contains(&f.code)) {
             summary::print_finding(finding);
         }
-        summary::print(&report);
+        match args.summary {
+            Summary::Full => summary::print(&report),
+            Summary::Line => summary::print_line(&report),
+            Summary::None => summary::print_survivors(&report),
+        }
     } else if report.end == End::Survivors {
         summary::print_survivors(&report);
     }
@@ -247,6 +254,8 @@ fn spec_of(args: &RunArgs, host: &Host, uid: u32, allowed: &CpuSet) -> Result<(J
         require_memory: args.require_mem,
         no_new_privileges: args.no_new_privileges,
         grace: args.grace.0,
+        end_orphans: args.orphans == Orphans::End,
+        with_parent: args.with_parent,
         kill_wait: args.kill_wait,
         keep: Vec::new(),
         has_terminal: has_terminal(),
@@ -258,6 +267,13 @@ fn spec_of(args: &RunArgs, host: &Host, uid: u32, allowed: &CpuSet) -> Result<(J
 fn environment(args: &RunArgs, cpus: usize, gpus: &Gpus) -> Vec<(OsString, OsString)> {
     let mut env: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
     env.remove(OsStr::new("TERRARIUM_JOB"));
+    if args.with_parent
+        && let Some(parent) = env.get_mut(OsStr::new(PARENT_VARIABLE))
+    {
+        // A kernel that compares the number with that of its own parent, which is init, would end itself; 1 has it do
+        // nothing, and without the variable it would think that a person started it.
+        *parent = "1".into();
+    }
     let set = threads::variables(args.threads, cpus, |name| env.contains_key(OsStr::new(name)));
     env.extend(set.into_iter().map(|(name, value)| (name.into(), value.into())));
     if let Some(request) = &args.gpus {
@@ -362,12 +378,7 @@ fn report_of(
     shared: Vec<SharedObject>,
 ) -> RunReport {
     let usage = usage_of(&outcome, watch);
-    let mut names: BTreeMap<String, u64> = BTreeMap::new();
-    for name in &outcome.killed_names {
-        *names.entry(name.clone()).or_default() += 1;
-    }
-    let mut names: Vec<(String, u64)> = names.into_iter().collect();
-    names.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let names = summary::counted(&outcome.killed_names);
     let mut findings = outcome.findings;
     for path in &outcome.cgroups_left {
         findings.push(
@@ -391,6 +402,7 @@ fn report_of(
         limits: outcome.limits,
         usage,
         left_behind: LeftBehind { processes: outcome.killed, names, shared },
+        orphans_ended: outcome.orphans_ended,
         survivors: outcome.survivors,
         findings,
     }

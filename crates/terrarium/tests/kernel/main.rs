@@ -6,10 +6,12 @@
 
 mod contain;
 mod gpu;
+mod jupyter;
 mod limits;
 mod nested;
 mod only;
 mod oracle;
+mod orphans;
 mod refusals;
 mod report;
 mod shared;

@@ -370,6 +370,10 @@ impl Job {
         command
     }
 
+    pub(crate) fn mark_for_tests(&self) -> String {
+        self.mark.clone()
+    }
+
     /// Runs it to its end, and checks that nothing is left.
     pub(crate) fn run(self) -> Done {
         let child = self.command().spawn().unwrap();
