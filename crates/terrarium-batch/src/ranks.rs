@@ -30,8 +30,18 @@ pub struct Rank {
 
 /// Processes that start the ranks on a node.
 const STARTERS: [&str; 12] = [
-    "orted", "prted", "mpirun", "mpiexec", "orterun", "prterun", "mpiexec.hydra", "mpiexec.mpich", "hydra_pmi_proxy",
-    "hydra_bstrap_pr", "slurmstepd", "palsd",
+    "orted",
+    "prted",
+    "mpirun",
+    "mpiexec",
+    "orterun",
+    "prterun",
+    "mpiexec.hydra",
+    "mpiexec.mpich",
+    "hydra_pmi_proxy",
+    "hydra_bstrap_pr",
+    "slurmstepd",
+    "palsd",
 ];
 
 /// Variables of which a rank has at least one.
@@ -51,7 +61,8 @@ pub fn rank(variable: &dyn Fn(&str) -> Option<String>, ancestors: &[Ancestor]) -
     // By what started them: where the launcher gives the job no name that all know.
     let by_starter = || starter.map(|a| format!("{}.{}", a.pid, a.start_ticks));
     let (launcher, job, on_node) = if variable("OMPI_COMM_WORLD_RANK").is_some() {
-        let job = variable("PMIX_NAMESPACE").or_else(|| variable("OMPI_MCA_ess_base_jobid")).or_else(by_starter);
+        let job =
+            variable("PMIX_NAMESPACE").or_else(|| variable("OMPI_MCA_ess_base_jobid")).or_else(by_starter);
         ("Open MPI", job, number("OMPI_COMM_WORLD_LOCAL_SIZE"))
     } else if variable("PALS_RANKID").is_some() {
         ("PALS", variable("PALS_APID").or_else(by_starter), number("PALS_LOCAL_SIZE"))
@@ -123,7 +134,8 @@ mod tests {
 
     #[test]
     fn each_launcher() {
-        let ompi = [("OMPI_COMM_WORLD_RANK", "1"), ("OMPI_COMM_WORLD_LOCAL_SIZE", "4"), ("PMIX_NAMESPACE", "77")];
+        let ompi =
+            [("OMPI_COMM_WORLD_RANK", "1"), ("OMPI_COMM_WORLD_LOCAL_SIZE", "4"), ("PMIX_NAMESPACE", "77")];
         let rank = found(&ompi, &["sh", "mpirun"]).unwrap();
         assert_eq!((rank.job.as_str(), rank.on_node, rank.starter), ("Open MPI 77", Some(4), Some(11)));
 
@@ -149,7 +161,10 @@ mod tests {
     #[test]
     fn one_process_is_no_rank() {
         assert_eq!(found(&[], &["bash"]), None);
-        assert_eq!(found(&[("OMPI_COMM_WORLD_RANK", "0"), ("OMPI_COMM_WORLD_LOCAL_SIZE", "1")], &["mpirun"]), None);
+        assert_eq!(
+            found(&[("OMPI_COMM_WORLD_RANK", "0"), ("OMPI_COMM_WORLD_LOCAL_SIZE", "1")], &["mpirun"]),
+            None
+        );
         // A batch script has the variables of tasks, but no step of its own, or one with a special number.
         let batch = [("SLURM_JOB_ID", "5"), ("SLURM_PROCID", "0"), ("SLURM_TASKS_PER_NODE", "4")];
         assert_eq!(found(&batch, &["slurmstepd"]), None);

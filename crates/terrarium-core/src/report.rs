@@ -37,6 +37,9 @@ pub struct RunReport {
     pub exit_status: u8,
     /// What held it.
     pub tier: Tier,
+    /// Ranks of a parallel job that shared the jail on this node; `None` for a job that is not one.
+    #[serde(default)]
+    pub ranks: Option<u32>,
     /// The limits and what enforced each.
     pub limits: Limits,
     /// What it used.
@@ -232,6 +235,7 @@ mod tests {
             end: End::Exited { code: 3 },
             exit_status: 3,
             tier: Tier::Userns,
+            ranks: None,
             limits: Limits {
                 memory: Some(Limit { value: Bytes::mib(5), enforced_by: Some(Enforcer::RlimitData) }),
                 ..Limits::default()

@@ -87,7 +87,7 @@ fn group_of(thread: i32) -> Option<i32> {
 }
 
 /// PIDs of a thread from our namespace down to its own; empty if it is gone.
-fn namespace_pids(status: &str) -> Vec<i32> {
+pub(crate) fn namespace_pids(status: &str) -> Vec<i32> {
     let text = fs::read_to_string(status).unwrap_or_default();
     let line = text.lines().find_map(|l| l.strip_prefix("NSpid:")).unwrap_or("");
     line.split_ascii_whitespace().filter_map(|p| p.parse().ok()).collect()

@@ -30,6 +30,12 @@ pub enum JailError {
         /// Each better tier with why not.
         tried: Vec<(Tier, String)>,
     },
+    /// A rank could not enter the jail of its job.
+    #[error("this rank cannot enter the jail of its job: {why}")]
+    NotJoined {
+        /// Why.
+        why: String,
+    },
     /// `--require` asks for more than there is.
     #[error("--require {required} cannot be met: {}", list(tried))]
     TierRefused {

@@ -3,9 +3,12 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use terrarium_sys::process::{WaitStatus, signal_all, signal_one};
+use terrarium_sys::process::{WaitStatus, kill_all, signal_all, signal_one};
 use terrarium_sys::trace::{self, Event};
 
+use crate::affinity::namespace_pids;
+
+const KILL: i32 = 9;
 const TERM: i32 = 15;
 const CONT: i32 = 18;
 
@@ -13,6 +16,8 @@ const CONT: i32 = 18;
 pub(crate) enum Hold {
     /// This is PID 1 of the job's namespace: what is in it is the job's.
     Namespace,
+    /// The main process is one rank in the jail of its job, whose own init has the rest.
+    Rank(i32),
     /// A thread of this process traces every process and thread of the job.
     Tracer(Tracees),
 }
@@ -29,7 +34,7 @@ impl Hold {
     /// Lets a traced thread go on as its stop requires. `Some`: its process has ended, or the main process was stopped.
     pub(crate) fn traced(&mut self, tid: i32, event: Event) -> Option<WaitStatus> {
         match self {
-            Hold::Namespace => None,
+            Hold::Namespace | Hold::Rank(_) => None,
             Hold::Tracer(tracees) => tracees.handle(tid, event),
         }
     }
@@ -39,11 +44,21 @@ impl Hold {
         matches!(self, Hold::Tracer(tracees) if tracees.processes.is_empty())
     }
 
+    /// SIGKILL to all; what is traced dies with its tracer instead.
+    pub(crate) fn kill_all(&self) {
+        match self {
+            Hold::Namespace => drop(kill_all()),
+            Hold::Rank(main) => drop(signal_one(*main, KILL)),
+            Hold::Tracer(_) => {}
+        }
+    }
+
     /// SIGTERM for everybody; SIGCONT so that the stopped can act on it.
     pub(crate) fn term_all(&self) {
         for signal in [TERM, CONT] {
             match self {
                 Hold::Namespace => drop(signal_all(signal)),
+                Hold::Rank(main) => drop(signal_one(*main, signal)),
                 Hold::Tracer(tracees) => {
                     for &pid in &tracees.processes {
                         let _ = signal_one(pid, signal);
@@ -58,6 +73,11 @@ impl Hold {
         match self {
             // 0 is the kernel, and everybody outside the namespace.
             Hold::Namespace => sender != 0,
+            // Seen from here, what is in the jail has one number more than we have.
+            Hold::Rank(_) => {
+                let numbers = |pid: &str| namespace_pids(&format!("/proc/{pid}/status")).len();
+                numbers(&sender.to_string()) > numbers("self")
+            }
             Hold::Tracer(tracees) => tracees.processes.contains(&sender),
         }
     }
@@ -65,7 +85,7 @@ impl Hold {
     /// The job's processes, as far as init knows them without looking.
     pub(crate) fn processes(&self) -> Option<&HashSet<i32>> {
         match self {
-            Hold::Namespace => None,
+            Hold::Namespace | Hold::Rank(_) => None,
             Hold::Tracer(tracees) => Some(&tracees.processes),
         }
     }

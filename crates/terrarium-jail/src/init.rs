@@ -16,8 +16,7 @@ use terrarium_core::CpuSet;
 use terrarium_sys::Errno;
 use terrarium_sys::fds::{Channel, Incoming, close_from, let_go_of_standard_files};
 use terrarium_sys::process::{
-    self, Command, Forked, Namespaces, WaitStatus, clone_process, exit_now, kill_all, peek_ended, signal_one,
-    wait_for,
+    self, Command, Forked, Namespaces, WaitStatus, clone_process, exit_now, peek_ended, signal_one, wait_for,
 };
 use terrarium_sys::signals::{Inherited, SignalFd};
 use terrarium_sys::step::{Interpreter, Planned};
@@ -25,6 +24,7 @@ use terrarium_sys::step::{Interpreter, Planned};
 use crate::affinity;
 use crate::children::Tender;
 use crate::hold::{Hold, Tracees};
+use crate::share::NAMESPACES;
 use crate::tracer::{self, Thread};
 use crate::view::note;
 use crate::wire::{FromInit, MAX, Reached, ToInit, what};
@@ -38,10 +38,24 @@ const NAMES: usize = 32;
 /// How many children are reaped before signals and messages have their turn.
 const REAP_AT_ONCE: usize = 256;
 
+/// What an init is to the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// PID 1 of its namespaces.
+    Namespace,
+    /// PID 1 of a jail whose main processes others start: it has none of its own.
+    Jail,
+    /// Starts one rank's main process in the jail of its job, and stays outside.
+    Rank,
+    /// Holds the job by ptrace: it has no namespace.
+    Tracer,
+}
+
 /// Everything that init needs, made by the supervisor before clone.
 pub(crate) struct Init<'a> {
-    /// Hold the job by ptrace: it has no namespace.
-    pub(crate) traces: bool,
+    pub(crate) role: Role,
+    /// Notes that were taken before.
+    pub(crate) notes: u64,
     pub(crate) steps: &'a [Planned],
     pub(crate) job_steps: &'a [Planned],
     pub(crate) command: &'a Command,
@@ -84,6 +98,7 @@ pub(crate) fn run(init: &Init<'_>) -> ! {
     let channel = &init.channel;
     let tell = |message: FromInit| channel.send(&message.encode(), None);
     let mut interpreter = Interpreter::new();
+    interpreter.notes = init.notes;
     if let Err(failed) = interpreter.run(init.steps) {
         let _ = tell(FromInit::StepFailed { job: false, index: failed.index, errno: failed.errno as i32 });
         exit_now(1);
@@ -92,13 +107,18 @@ pub(crate) fn run(init: &Init<'_>) -> ! {
         let _ = tell(FromInit::Notes { notes: interpreter.notes });
     }
     // If mounting /proc failed, what is there counts PIDs as the host does: of no use here.
-    let own_proc = interpreter.notes >> note::PROC & 1 == 0;
+    let own_proc = interpreter.notes >> note::PROC & 1 == 0 && init.role != Role::Rank;
     // The main process hands over the listener of its filter through this.
     let listener_channel = init.cpus.and_then(|_| Channel::pair().ok());
     let theirs = listener_channel.as_ref().map(|(_, theirs)| theirs);
-    let started = match init.traces {
-        true => tracer::start_main(init, interpreter.notes, theirs),
-        false => start_main(init, interpreter.notes, theirs).map(|pid| (pid, None)),
+    let started = match init.role {
+        Role::Tracer => tracer::start_main(init, interpreter.notes, theirs),
+        Role::Namespace | Role::Rank => start_main(init, interpreter.notes, theirs).map(|pid| (pid, None)),
+        Role::Jail => {
+            hand_over_namespaces(channel);
+            // No process has this number.
+            Ok((0, None))
+        }
     };
     let (main_pid, held_back) = started.unwrap_or_else(|errno| {
         let _ = tell(FromInit::Failed { what: what::FORK, errno: errno as i32 });
@@ -111,12 +131,13 @@ pub(crate) fn run(init: &Init<'_>) -> ! {
     keep.extend(ours.iter().map(|c| c.as_fd().as_raw_fd()));
     keep.extend(held_back.iter().map(AsRawFd::as_raw_fd));
     close_from(3, &keep);
-    let hold = match init.traces {
-        true => Hold::Tracer(Tracees::new(main_pid)),
-        false => Hold::Namespace,
+    let hold = match init.role {
+        Role::Tracer => Hold::Tracer(Tracees::new(main_pid)),
+        Role::Rank => Hold::Rank(main_pid),
+        Role::Namespace | Role::Jail => Hold::Namespace,
     };
     // A tracer's own signals, without those of its children: it waits for them.
-    let forwarded = if init.traces { SignalFd::forwarded().ok() } else { None };
+    let forwarded = if init.role == Role::Tracer { SignalFd::forwarded().ok() } else { None };
     let signals = forwarded.as_ref().unwrap_or(init.signals);
     let state = Mutex::new(State {
         hold,
@@ -146,6 +167,16 @@ pub(crate) fn run(init: &Init<'_>) -> ! {
 pub(crate) fn lock<'a, 'b>(state: &'a Mutex<State<'b>>) -> MutexGuard<'a, State<'b>> {
     // A thread that panicked has ended the process: panics abort.
     state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// So that ranks can enter them. Init is closed to everybody else's looks, to its supervisor's too.
+fn hand_over_namespaces(channel: &Channel) {
+    for (kind, name) in NAMESPACES.iter().enumerate() {
+        if let Ok(file) = fs::File::open(format!("/proc/self/ns/{name}")) {
+            let _ = channel.send(&FromInit::Namespace { kind }.encode(), Some(file.as_fd()));
+        }
+    }
+    let _ = channel.send(&FromInit::Namespace { kind: NAMESPACES.len() }.encode(), None);
 }
 
 /// Starts the main process, straight into its cgroup where the kernel can.
@@ -257,7 +288,7 @@ fn serve(
         }
         if state.killing {
             match &tracer {
-                None => drop(kill_all()),
+                None => state.hold.kill_all(),
                 Some(tracer) => {
                     drop(state);
                     tracer.end();
@@ -305,9 +336,7 @@ impl State<'_> {
                 // that is bound to the thread that made us and can come too early to be armed.)
                 Ok(Incoming::Closed) | Err(_) => {
                     // A tracer's end is that of all that it traces; that of PID 1 too, but this is as sure.
-                    if matches!(self.hold, Hold::Namespace) {
-                        let _ = kill_all();
-                    }
+                    self.hold.kill_all();
                     exit_now(1);
                 }
             }

@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::fmt;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -20,6 +20,7 @@ use crate::cgroup::{Groups, Wanted};
 use crate::error::JailError;
 use crate::host::{Host, Mount};
 use crate::only;
+use crate::share::{Joined, NAMESPACES, Welcome};
 use crate::spec::{JailSpec, Shm, View};
 use crate::view::{self, RealFiles, note};
 
@@ -77,6 +78,7 @@ impl Plan {
         if tier == Tier::Ptrace {
             init_steps.push(Step::AdoptOrphans.into());
             findings.extend(open_in_ptrace(&spec.view));
+            findings.extend(spec.ranks.as_ref().map(|_| ranks_apart(spec.apart.as_deref())));
         } else {
             init_steps.extend(view::steps(&spec.view, tier, &groups.covers(mounts), mounts, &RealFiles)?);
         }
@@ -100,10 +102,51 @@ impl Plan {
                 net: own && spec.view.no_network,
             },
             init_steps,
-            main_steps: main_steps(spec, tier, &limits, groups, Traced { users_tasks, tmp })?,
+            main_steps: main_steps(spec, tier, &limits, &Cgroups::of(groups), Traced { users_tasks, tmp })?,
             limits,
             cgroups: groups.paths().into_iter().map(Path::to_owned).collect(),
             findings,
+        })
+    }
+
+    /// Of one rank, which enters the jail of its job.
+    pub(crate) fn rank(spec: &JailSpec, joined: &Joined) -> Result<Plan, JailError> {
+        let Welcome { job, tier, limits, findings, .. } = &joined.welcome;
+        let enter = |name: &str| {
+            let of_kind = joined.namespaces.iter().find(|(kind, _)| NAMESPACES.get(*kind) == Some(&name));
+            of_kind.map(|(kind, fd)| {
+                Planned::from(Step::JoinNamespace { fd: fd.as_raw_fd(), kind: NAMESPACES[*kind] })
+            })
+        };
+        // The user namespace first, whose rights the others need. Entering it gives new rights, which takes back
+        // the wish to die with the parent.
+        let user = if *tier == Tier::Userns { enter("user") } else { None };
+        let init_steps: Vec<Planned> = user
+            .into_iter()
+            .chain(enter("pid"))
+            .chain([
+                Step::DieWithParent.into(),
+                Step::Name { name: c(Path::new(crate::init::NAME)) }.into(),
+                Step::Undumpable.into(),
+            ])
+            .collect();
+        let cgroups = Cgroups { v1_procs: joined.v1_procs(), any: joined.has_cgroups() };
+        // Of the host's own there is nothing to enter, and no right to.
+        let ipc = matches!(spec.view.shm, Shm::Private(_)).then(|| enter("ipc")).flatten();
+        let net = spec.view.no_network.then(|| enter("net")).flatten();
+        let mut steps: Vec<Planned> = ipc.into_iter().chain(net).chain(enter("mnt")).collect();
+        let traced = Traced { users_tasks: 0, tmp: None };
+        steps.extend(main_steps(spec, *tier, limits, &cgroups, traced)?);
+        steps.push(Step::DieWithParent.into());
+        Ok(Plan {
+            job: *job,
+            tier: *tier,
+            namespaces: Namespaces::default(),
+            init_steps,
+            main_steps: steps,
+            limits: limits.clone(),
+            cgroups: Vec::new(),
+            findings: findings.clone(),
         })
     }
 
@@ -111,6 +154,17 @@ impl Plan {
     pub fn memory_is_per_process(&self) -> bool {
         self.limits.memory.as_ref().and_then(|l| l.enforced_by) == Some(Enforcer::RlimitData)
     }
+}
+
+/// Each rank is held by itself: said, because it is not what was asked for.
+fn ranks_apart(why: Option<&str>) -> Finding {
+    let why = why.unwrap_or("user namespaces are not to be had");
+    Finding::new(
+        "ranks-apart",
+        format!(
+            "the ranks of this job share no jail ({why}): each is held by ptrace, without a PID namespace, and limits hold for each rank alone"
+        ),
+    )
 }
 
 /// What a namespace would close and ptrace does not.
@@ -234,6 +288,19 @@ fn limits(spec: &JailSpec, tier: Tier, groups: &Groups, findings: &mut Vec<Findi
     Limits { memory, swap, cpus, pids, time_seconds }
 }
 
+/// What the main process joins.
+struct Cgroups {
+    v1_procs: Vec<(RawFd, String)>,
+    any: bool,
+}
+
+impl Cgroups {
+    fn of(groups: &Groups) -> Cgroups {
+        let v1 = groups.v1_procs().map(|(procs, path)| (procs.as_raw_fd(), path.display().to_string()));
+        Cgroups { v1_procs: v1.collect(), any: !groups.is_empty() }
+    }
+}
+
 /// What only a job that is held by ptrace needs.
 struct Traced<'a> {
     users_tasks: u64,
@@ -244,23 +311,23 @@ fn main_steps(
     spec: &JailSpec,
     tier: Tier,
     limits: &Limits,
-    groups: &Groups,
+    cgroups: &Cgroups,
     traced: Traced<'_>,
 ) -> Result<Vec<Planned>, JailError> {
     let mut steps: Vec<Planned> = Vec::new();
-    for (procs, path) in groups.v1_procs() {
-        let label = format!("join {}", path.display());
-        steps.push(Step::WriteFd { fd: procs.as_raw_fd(), data: b"0", label }.into());
+    for (fd, path) in &cgroups.v1_procs {
+        steps.push(Step::WriteFd { fd: *fd, data: b"0", label: format!("join {path}") }.into());
     }
-    if !groups.is_empty() {
+    if cgroups.any {
         steps.push(Planned::noting(Step::CgroupNamespace, note::CGROUP));
     }
     if let Some(limit) = limits.memory.as_ref().filter(|l| l.enforced_by == Some(Enforcer::RlimitData)) {
         steps.push(Step::Rlimit { name: "RLIMIT_DATA", resource: rlimit::DATA, limit: limit.value.0 }.into());
     }
     if let Some(limit) = limits.pids.as_ref().filter(|l| l.enforced_by == Some(Enforcer::RlimitNproc)) {
-        // Init counts as well.
-        let step = Step::Rlimit { name: "RLIMIT_NPROC", resource: rlimit::NPROC, limit: limit.value + 1 };
+        // Init counts as well, and one for each rank.
+        let inits = 1 + spec.ranks.as_ref().map_or(0, |r| u64::from(r.expected.unwrap_or(1)));
+        let step = Step::Rlimit { name: "RLIMIT_NPROC", resource: rlimit::NPROC, limit: limit.value + inits };
         steps.push(Planned { step, note: None, when: When::NotNoted(note::NPROC) });
     }
     if let Some(limit) = limits.pids.as_ref().filter(|l| l.enforced_by == Some(Enforcer::RlimitNprocUser)) {
@@ -282,7 +349,10 @@ fn main_steps(
         steps.push(Step::Seccomp(Filter::traced()).into());
         // A process outside that belongs to the user could be made to do what the job may not: Landlock, where it has
         // scopes (Linux 6.12), keeps it from being signalled, traced and written to.
-        steps.push(Step::Landlock(Landlock { signals: true, ..Landlock::default() }).into());
+        // Ranks have a tracer each, and read each other's memory.
+        if spec.ranks.is_none() {
+            steps.push(Step::Landlock(Landlock { signals: true, ..Landlock::default() }).into());
+        }
     }
     if limits.cpus.as_ref().is_some_and(|l| l.enforced_by == Some(Enforcer::Seccomp)) {
         // There can be one such supervisor only: in a run in a run, the outer one's CPUs hold.
@@ -304,10 +374,12 @@ fn main_steps(
             steps.push(Step::DropCapability { name, number }.into());
         }
         // Last: it stops more than the steps before it need.
-        steps.push(match tier {
-            Tier::Ptrace => only::landlock_step(&spec.view, traced.tmp, &RealFiles)?,
-            _ => only::landlock_in_addition(&spec.view, &RealFiles)?,
-        });
+        match tier {
+            Tier::Ptrace => steps.push(only::landlock_step(&spec.view, traced.tmp, &RealFiles)?),
+            // Each rank would be in a domain of its own, and could not read the others' memory.
+            _ if spec.ranks.is_some() => {}
+            _ => steps.push(only::landlock_in_addition(&spec.view, &RealFiles)?),
+        }
     }
     Ok(steps)
 }

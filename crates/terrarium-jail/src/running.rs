@@ -24,7 +24,9 @@ use crate::error::JailError;
 use crate::host::{Host, parse_stat};
 use crate::parent::Parent;
 use crate::plan::{Plan, heed_notes};
+use crate::share::{self, Part, Shared, Welcome};
 use crate::shared;
+use crate::spec::JailSpec;
 use crate::start::{OwnTmp, explain_seize};
 use crate::supervision::{Action, Cause, Config, Event, Notice, Supervision};
 use crate::survivors;
@@ -68,7 +70,8 @@ pub struct Running {
     pub(crate) others: Vec<u32>,
     /// What was in shared memory before the job, if the job shares it.
     pub(crate) shared_before: Option<HashSet<shared::Id>>,
-    pub(crate) _tmp: Option<OwnTmp>,
+    pub(crate) tmp: Option<OwnTmp>,
+    pub(crate) part: Part,
     pub(crate) command: String,
     pub(crate) keep: Vec<RawFd>,
     /// The job's PATH.
@@ -111,6 +114,10 @@ pub struct Outcome {
     pub cgroups_left: Vec<PathBuf>,
     /// What was in shared memory before the job, if the job shared it with the host.
     pub shared_before: Option<HashSet<shared::Id>>,
+    /// Whether this was one of several in a jail.
+    pub shared: Shared,
+    /// How many ranks it had on this node, if this is their holder.
+    pub ranks: Option<u32>,
     /// What the user should know.
     pub findings: Vec<Finding>,
 }
@@ -133,6 +140,46 @@ struct Seen {
 }
 
 impl Running {
+    /// Just started: alone, without cgroups.
+    #[expect(clippy::too_many_arguments, reason = "each is a part of what was started")]
+    pub(crate) fn new(
+        host: &Host,
+        spec: &JailSpec,
+        plan: Plan,
+        init: i32,
+        channel: Channel,
+        signals: SignalFd,
+        parent: Parent,
+        (started, started_at): (Instant, SystemTime),
+    ) -> Running {
+        let path = spec.env.iter().find(|(name, _)| name == "PATH");
+        Running {
+            host: host.clone(),
+            plan,
+            spec_grace: spec.grace,
+            kill_wait: spec.kill_wait,
+            time_limit: spec.limits.time,
+            init,
+            init_stopped: false,
+            channel,
+            signals,
+            groups: Groups::none(),
+            tried: Vec::new(),
+            others: Vec::new(),
+            shared_before: None,
+            tmp: None,
+            part: Part::Alone,
+            command: spec.command.first().map(|c| c.to_string_lossy().into_owned()).unwrap_or_default(),
+            keep: spec.keep.clone(),
+            path: path.map(|(_, v)| v.clone()).unwrap_or_default(),
+            started,
+            started_at,
+            terminal: None,
+            parent,
+            end_orphans: spec.end_orphans,
+        }
+    }
+
     /// Name of the run.
     pub fn job(&self) -> &JobId {
         &self.plan.job
@@ -168,8 +215,35 @@ impl Running {
             }
         }
         if let Some(failure) = seen.failure {
+            match self.part {
+                Part::Holder(holder) => holder.refuse_all(&failure),
+                Part::Member(channel) => drop(share::leave(&channel, Duration::ZERO)),
+                Part::Alone | Part::Abandoned => {}
+            }
             return Err(failure);
         }
+        let mut end = end_of(&machine, &counted, seen.gave_up);
+        let mut ranks = None;
+        let shared = match self.part {
+            Part::Alone => Shared::Alone,
+            Part::Abandoned => {
+                end = End::InitKilled;
+                Shared::Rank
+            }
+            Part::Holder(holder) => {
+                if let Some((cpu, ..)) = &mut seen.done {
+                    *cpu += holder.cpu;
+                }
+                ranks = Some(holder.joined);
+                Shared::Holder(holder.last(machine.cause))
+            }
+            Part::Member(channel) => {
+                let cpu = seen.done.as_ref().map(|(cpu, ..)| *cpu).unwrap_or_default();
+                let (cause, report) = share::leave(&channel, cpu).unwrap_or_default();
+                end = cause.map_or(end, end_by);
+                report.map_or(Shared::Rank, Shared::LastRank)
+            }
+        };
         let mut limits = self.plan.limits;
         let mut findings = self.plan.findings;
         heed_notes(seen.notes, &mut limits, &mut findings);
@@ -179,7 +253,6 @@ impl Running {
                 "--orphans end had no effect: without a /proc of the job's own, orphans cannot be told from others",
             ));
         }
-        let end = end_of(&machine, &counted, seen.gave_up);
         let (waited_cpu, killed, killed_names) = match seen.done {
             Some((cpu, killed, names)) => (Some(cpu), killed, names),
             None => (None, 0, Vec::new()),
@@ -199,6 +272,8 @@ impl Running {
             survivors,
             cgroups_left,
             shared_before: self.shared_before,
+            shared,
+            ranks,
             findings,
         })
     }
@@ -213,6 +288,7 @@ impl Running {
         keep.extend(&self.keep);
         keep.extend(self.terminal.iter().map(AsRawFd::as_raw_fd));
         keep.extend(self.parent.handle().map(|p| p.as_fd().as_raw_fd()));
+        keep.extend(self.part.descriptors().iter().map(AsRawFd::as_raw_fd));
         close_from(3, &keep);
     }
 
@@ -253,7 +329,12 @@ impl Running {
         let mut channel_open = true;
         while !seen.init_ended && !seen.gave_up {
             let oom = self.groups.oom_event().filter(|_| seen.oom_look.is_none());
-            let due = [machine.deadline(), Some(next_sample), seen.oom_look.map(|(_, at)| at)];
+            let due = [
+                machine.deadline(),
+                Some(next_sample),
+                seen.oom_look.map(|(_, at)| at),
+                self.part.deadline(),
+            ];
             let due = due.into_iter().flatten().min().unwrap_or(next_sample);
             let ready = self.poll(due, channel_open, oom);
             let now = self.started.elapsed();
@@ -264,10 +345,12 @@ impl Running {
             }
             self.look_for_oom(seen, now, &mut events);
             while let Some(received) = self.signals.next() {
-                if received.signal != nix::libc::SIGCHLD {
+                // A holder is nobody to be signalled: its ranks are.
+                if received.signal != nix::libc::SIGCHLD && !matches!(self.part, Part::Holder(_)) {
                     events.push(Event::Signal(received.signal));
                 }
             }
+            self.serve_ranks(machine, seen, now, &mut events, observer);
             if ready.parent || matches!(self.parent, Parent::Gone) {
                 self.parent = Parent::NotWatched;
                 events.push(Event::ParentEnded);
@@ -336,6 +419,44 @@ impl Running {
         }
     }
 
+    /// Lets ranks in and out, where this is their holder; says what the holder has said, where this is one.
+    fn serve_ranks(
+        &mut self,
+        machine: &Supervision,
+        seen: &Seen,
+        now: Duration,
+        events: &mut Vec<Event>,
+        observer: &mut dyn Observer,
+    ) {
+        match &mut self.part {
+            Part::Alone | Part::Abandoned => {}
+            Part::Member(channel) => {
+                let (said, is_held) = share::notices(channel);
+                said.iter().for_each(|notice| observer.notice(notice));
+                if !is_held {
+                    self.part = Part::Abandoned;
+                }
+            }
+            Part::Holder(holder) => {
+                let plan = &self.plan;
+                let welcome = |is_first: bool| {
+                    let (mut limits, mut findings) = (plan.limits.clone(), plan.findings.clone());
+                    heed_notes(seen.notes, &mut limits, &mut findings);
+                    let findings = if is_first { findings } else { Vec::new() };
+                    Welcome { job: plan.job, tier: plan.tier, limits, notes: seen.notes, findings }
+                };
+                // A rank that was killed for memory leaves before the kernel's event is looked at.
+                let cause = match machine.cause {
+                    None if self.groups.counted().oom_kills > 0 => Some(Cause::OutOfMemory),
+                    cause => cause,
+                };
+                if holder.serve(now, &welcome, &self.groups, cause) {
+                    events.push(Event::AllLeft);
+                }
+            }
+        }
+    }
+
     fn act(&mut self, action: Action, seen: &mut Seen, observer: &mut dyn Observer) {
         match action {
             Action::Tell(message) => {
@@ -345,7 +466,10 @@ impl Running {
                 }
             }
             Action::StopSelf(signal) => stop_self(signal),
-            Action::Say(notice) => observer.notice(&notice),
+            Action::Say(notice) => match &self.part {
+                Part::Holder(holder) => holder.say(&notice),
+                _ => observer.notice(&notice),
+            },
             Action::LookAtSurvivors => {
                 let left = self.below();
                 survivors::thaw(&self.host, &left);
@@ -373,15 +497,18 @@ impl Running {
             fds.push(PollFd::new(oom, PollFlags::POLLIN));
         }
         let parent_at = fds.len();
+        // Just to be woken: they have their turn in any case.
+        let ranks = self.part.descriptors();
         if let Some(parent) = self.parent.handle() {
             fds.push(PollFd::new(parent.as_fd(), PollFlags::POLLIN));
         }
+        fds.extend(ranks.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)));
         let _ = poll(&mut fds, PollTimeout::from(millis));
         let any = |i: usize| fds.get(i).and_then(PollFd::any).unwrap_or(false);
         Ready {
             channel: channel_open && any(1),
             oom: oom.is_some() && any(1 + usize::from(channel_open)),
-            parent: any(parent_at),
+            parent: self.parent.handle().is_some() && any(parent_at),
         }
     }
 
@@ -402,9 +529,17 @@ impl Running {
         }
     }
 
-    fn note(&self, message: &FromInit, fd: Option<OwnedFd>, seen: &mut Seen) {
+    fn note(&mut self, message: &FromInit, fd: Option<OwnedFd>, seen: &mut Seen) {
         match message {
             FromInit::Notes { notes } => seen.notes |= notes,
+            FromInit::Namespace { kind } => {
+                if let Part::Holder(holder) = &mut self.part {
+                    match fd {
+                        Some(fd) => holder.namespace(*kind, fd),
+                        None => holder.ready(),
+                    }
+                }
+            }
             FromInit::Proc { main } => seen.proc = fd.map(|fd| (fd, *main)),
             FromInit::StepFailed { job, index, errno } => {
                 let steps = if *job { &self.plan.main_steps } else { &self.plan.init_steps };
@@ -474,6 +609,14 @@ fn main_is_dead(proc: &Path, main: i32) -> Option<WaitStatus> {
     let text = fs::read(proc.join(format!("{main}/stat"))).ok()?;
     let stat = parse_stat(&String::from_utf8_lossy(&text))?;
     (stat.state == 'Z').then(|| WaitStatus::from_raw(stat.exit_code))
+}
+
+fn end_by(cause: Cause) -> End {
+    match cause {
+        Cause::TimeLimit => End::TimeLimit,
+        Cause::Terminated => End::Terminated,
+        Cause::OutOfMemory => End::OutOfMemory,
+    }
 }
 
 fn end_of(machine: &Supervision, counted: &Counted, gave_up: bool) -> End {

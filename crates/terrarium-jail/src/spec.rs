@@ -36,12 +36,25 @@ pub struct JailSpec {
     pub with_parent: bool,
     /// How long to wait for killed processes to be gone.
     pub kill_wait: Duration,
+    /// This process is one of several ranks of a parallel job on this node, which share one jail.
+    pub ranks: Option<Ranks>,
+    /// Why the ranks cannot share a jail, if that is so: then none may have a PID namespace.
+    pub apart: Option<String>,
     /// Whether this is a run in a run.
     pub nested: bool,
     /// Descriptors of the caller that stay open in the supervisor (never in the job).
     pub keep: Vec<RawFd>,
     /// Whether the session has a controlling terminal.
     pub has_terminal: bool,
+}
+
+/// The ranks of a parallel job on this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ranks {
+    /// A name that all of them have and no other job of the user.
+    pub job: String,
+    /// How many there are, if that is known.
+    pub expected: Option<u32>,
 }
 
 /// Limits on the job as a whole.

@@ -8,22 +8,25 @@ use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
 
 use nix::unistd::geteuid;
-use terrarium_core::{JobId, Tier};
+use terrarium_core::{CpuSet, JobId, Tier};
 use terrarium_sys::fds::Channel;
 use terrarium_sys::process::{
-    Command, Forked, Namespaces, WaitStatus, clone_process, exit_now, signal_one, user, wait_for,
+    Command, Forked, Namespaces, WaitStatus, allowed_cpus, clone_process, exit_now, signal_one, user,
+    wait_for,
 };
+use terrarium_sys::signals::{Inherited, SignalFd};
 use terrarium_sys::step::{Interpreter, Planned, Step};
 use terrarium_sys::{Errno, landlock, signals, trace};
 
 use crate::cgroup::{Context, Groups, Wanted};
 use crate::error::JailError;
 use crate::host::{Host, Mount};
-use crate::init::Init;
+use crate::init::{Init, Role};
 use crate::only;
 use crate::parent::Parent;
 use crate::plan::{Found, Plan, identity_steps, wanted};
 use crate::running::Running;
+use crate::share::{self, Holder, Met, Part};
 use crate::shared;
 use crate::spec::{JailSpec, Shm};
 use crate::view;
@@ -281,17 +284,137 @@ fn strings(spec: &JailSpec, job: &JobId, tmp: Option<&OwnTmp>) -> Result<Command
     Ok(Command::new(args, env))
 }
 
+/// What was started.
+pub enum Started {
+    /// A job, or one rank of it.
+    Job(Running),
+    /// This process is a copy that was made to hold the jail of a parallel job, and ends with it. Nobody waits for it.
+    Holder(Running),
+}
+
 /// Starts a job in the best tier that this host gives.
 ///
 /// The process must have one thread only, and this may be called once: signals are taken over, and standard
 /// input and output are given to the job and closed here.
-pub fn start(host: &Host, spec: &JailSpec) -> Result<Running, JailError> {
+pub fn start(host: &Host, spec: &JailSpec) -> Result<Started, JailError> {
     view::check(&spec.view, &view::RealFiles)?;
-    let mounts = read_mounts(host, spec)?;
-    let system = |what| move |errno| JailError::System { what, errno };
-    let job = job_id(host)?;
     let parent = Parent::watch(spec.with_parent)?;
     let (inherited, signals) = signals::take_over().map_err(system("taking over signals"))?;
+    let taken = Taken { inherited, signals, parent };
+    let Some(ranks) = spec.ranks.as_ref().filter(|_| can_have_namespaces(host, spec)) else {
+        return start_alone(host, spec, taken, None).map(Started::Job);
+    };
+    match share::find_holder(ranks)? {
+        Met::Apart(why) => {
+            let mut spec = spec.clone();
+            spec.apart = Some(why);
+            start_alone(host, &spec, taken, None).map(Started::Job)
+        }
+        Met::Member(channel) => start_rank(host, spec, taken, channel).map(Started::Job),
+        Met::Holder(listener) => {
+            let holder = Holder::new(listener, spec);
+            match start_alone(host, spec, taken, Some(holder)) {
+                Ok(running) => Ok(Started::Holder(running)),
+                // Nobody waits for this copy, and the ranks were told.
+                Err(_) => exit_now(1),
+            }
+        }
+    }
+}
+
+/// What a supervisor has taken over from its caller.
+struct Taken {
+    inherited: Inherited,
+    signals: SignalFd,
+    parent: Parent,
+}
+
+fn system(what: &'static str) -> impl Fn(Errno) -> JailError {
+    move |errno| JailError::System { what, errno }
+}
+
+/// Whether a trial in one of the tiers with namespaces works.
+fn can_have_namespaces(host: &Host, spec: &JailSpec) -> bool {
+    tiers().into_iter().filter(|tier| *tier != Tier::Ptrace).any(|tier| {
+        let namespaces =
+            Namespaces { user: tier == Tier::Userns, pid: true, mount: true, ..Namespaces::default() };
+        stands_against(host, spec, tier).is_none()
+            && match clone_process(namespaces, None) {
+                Ok(Forked::Child) => exit_now(0),
+                Ok(Forked::Parent(pid)) => wait_for(pid, true).is_ok(),
+                Err(_) => false,
+            }
+    })
+}
+
+/// Starts one rank in the jail of its job.
+fn start_rank(host: &Host, spec: &JailSpec, taken: Taken, holder: Channel) -> Result<Running, JailError> {
+    let joined = share::join(&holder, spec)?;
+    let mut own = spec.clone();
+    if let Some(cpus) = &spec.limits.cpus {
+        // Where its launcher has bound it to.
+        let allowed = allowed_cpus().unwrap_or_default();
+        let bound: CpuSet = allowed.into_iter().filter(|cpu| cpus.contains(*cpu)).collect();
+        own.limits.cpus = Some(if bound.is_empty() { cpus.clone() } else { bound });
+    }
+    let plan = Plan::rank(&own, &joined)?;
+    let command = strings(spec, &plan.job, None)?;
+    let (ours, theirs) = Channel::pair().map_err(system("making a socket"))?;
+    let clock = (Instant::now(), SystemTime::now());
+    match clone_process(Namespaces::default(), None).map_err(system("starting a process"))? {
+        Forked::Child => {
+            drop(ours);
+            crate::init::run(&Init {
+                role: Role::Rank,
+                notes: joined.welcome.notes,
+                steps: &plan.init_steps,
+                job_steps: &plan.main_steps,
+                command: &command,
+                inherited: &taken.inherited,
+                signals: &taken.signals,
+                channel: theirs,
+                cgroup: joined.v2.as_ref().map(AsFd::as_fd),
+                cgroup_procs: joined.v2_procs.as_ref().map(AsFd::as_fd),
+                cpus: spec.limits.cpus.as_ref(),
+                end_orphans: None,
+            })
+        }
+        Forked::Parent(init) => {
+            let mut running = Running::new(host, spec, plan, init, ours, taken.signals, taken.parent, clock);
+            // The holder has the clock.
+            running.time_limit = None;
+            running.part = Part::Member(holder);
+            Ok(running)
+        }
+    }
+}
+
+/// Starts a job, or the jail of a parallel one, in the best tier that this host gives.
+fn start_alone(
+    host: &Host,
+    spec: &JailSpec,
+    taken: Taken,
+    holder: Option<Holder>,
+) -> Result<Running, JailError> {
+    let result = try_tiers(host, spec, taken, holder.is_some());
+    match (result, holder) {
+        (Ok(mut running), Some(holder)) => {
+            running.part = Part::Holder(Box::new(holder));
+            Ok(running)
+        }
+        // The ranks are told, who can say it.
+        (Err(error), Some(holder)) => {
+            holder.refuse_all(&error);
+            Err(error)
+        }
+        (result, None) => result,
+    }
+}
+
+fn try_tiers(host: &Host, spec: &JailSpec, taken: Taken, holds: bool) -> Result<Running, JailError> {
+    let mounts = read_mounts(host, spec)?;
+    let job = job_id(host)?;
+    let Taken { inherited, signals, parent } = taken;
     let mut tried = Vec::new();
     for tier in tiers() {
         refuse_weaker(spec, tier, &tried)?;
@@ -299,7 +422,16 @@ pub fn start(host: &Host, spec: &JailSpec) -> Result<Running, JailError> {
             tried.push((tier, why));
             continue;
         }
+        if let Some(why) = spec.apart.as_ref().filter(|_| tier != Tier::Ptrace) {
+            tried.push((tier, format!("the ranks of this job cannot share a PID namespace: {why}")));
+            continue;
+        }
         let traces = tier == Tier::Ptrace;
+        let role = match (traces, holds) {
+            (true, _) => Role::Tracer,
+            (_, true) => Role::Jail,
+            _ => Role::Namespace,
+        };
         let mut others = Vec::new();
         if traces {
             refuse_without_mounts(spec, &tried)?;
@@ -334,7 +466,8 @@ pub fn start(host: &Host, spec: &JailSpec) -> Result<Running, JailError> {
             Ok(Forked::Child) => {
                 drop(ours);
                 crate::init::run(&Init {
-                    traces,
+                    role,
+                    notes: 0,
                     steps: &plan.init_steps,
                     job_steps: &plan.main_steps,
                     command: &command,
@@ -349,35 +482,14 @@ pub fn start(host: &Host, spec: &JailSpec) -> Result<Running, JailError> {
             }
             Ok(Forked::Parent(init)) => {
                 drop(theirs);
-                let path = spec.env.iter().find(|(name, _)| name == "PATH");
-                return Ok(Running {
-                    host: host.clone(),
-                    plan,
-                    spec_grace: spec.grace,
-                    kill_wait: spec.kill_wait,
-                    time_limit: spec.limits.time,
-                    init,
-                    init_stopped: false,
-                    channel: ours,
-                    signals,
-                    groups,
-                    tried,
-                    others,
-                    shared_before,
-                    _tmp: tmp,
-                    command: spec
-                        .command
-                        .first()
-                        .map(|c| c.to_string_lossy().into_owned())
-                        .unwrap_or_default(),
-                    keep: spec.keep.clone(),
-                    path: path.map(|(_, v)| v.clone()).unwrap_or_default(),
-                    started,
-                    started_at,
-                    terminal: None,
-                    parent,
-                    end_orphans: spec.end_orphans,
-                });
+                let clock = (started, started_at);
+                let mut running = Running::new(host, spec, plan, init, ours, signals, parent, clock);
+                running.groups = groups;
+                running.tried = tried;
+                running.others = others;
+                running.shared_before = shared_before;
+                running.tmp = tmp;
+                return Ok(running);
             }
             Err(errno) => {
                 groups.remove();

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use terrarium_sys::process::WaitStatus;
 
 use crate::wire::{FromInit, Reached, ToInit};
@@ -40,6 +42,8 @@ pub(crate) enum Event {
     OutOfMemory,
     /// The main process was seen dead although init has not said so.
     MainSeenDead,
+    /// All ranks of the job have left.
+    AllLeft,
     /// Only time has passed.
     Tick,
 }
@@ -61,7 +65,7 @@ pub(crate) enum Action {
 }
 
 /// Something to be said while the job runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Notice {
     /// The time limit is over; SIGKILL follows after this grace, if any.
     TimeLimit(Duration, Option<Duration>),
@@ -78,7 +82,7 @@ pub enum Notice {
 }
 
 /// Why the job was ended by us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Cause {
     /// The time limit.
     TimeLimit,
@@ -162,6 +166,7 @@ impl Supervision {
                 actions
             }
             Event::MainSeenDead => self.main_seen_dead(now),
+            Event::AllLeft => self.kill(now),
             Event::OutOfMemory | Event::Tick => self.tick(now),
         }
     }

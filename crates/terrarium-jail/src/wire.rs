@@ -56,6 +56,8 @@ pub(crate) enum FromInit {
     OrphansEnded { ended: u64, names: Vec<String> },
     /// Everything that is left is being killed.
     Killing,
+    /// Carries one of init's namespaces, by its number in [`crate::share::NAMESPACES`]; without one when all were sent.
+    Namespace { kind: usize },
     /// Init has no children left and ends now.
     Done { main: WaitStatus, user: Duration, system: Duration, killed: u64, names: Vec<String> },
 }
@@ -146,6 +148,7 @@ impl FromInit {
                 (9, [kind, value, user.as_micros() as u64, system.as_micros() as u64, *killed], names)
             }
             FromInit::OrphansEnded { ended, names } => (10, [*ended, 0, 0, 0, 0], names),
+            FromInit::Namespace { kind } => (11, [*kind as u64, 0, 0, 0, 0], &[]),
         };
         let mut out = vec![kind];
         for number in numbers {
@@ -193,6 +196,7 @@ impl FromInit {
                 names: names_from(tail)?,
             },
             10 => FromInit::OrphansEnded { ended: n(0), names: names_from(tail)? },
+            11 => FromInit::Namespace { kind: usize::try_from(n(0)).ok()? },
             _ => return None,
         })
     }
@@ -219,6 +223,7 @@ mod tests {
             FromInit::Stopped { signal: 20 },
             FromInit::MainEnded { status: WaitStatus::Signaled(9) },
             FromInit::Killing,
+            FromInit::Namespace { kind: 4 },
             FromInit::OrphansEnded { ended: 3, names: vec!["python3".to_owned(); 3] },
             FromInit::Done {
                 main: WaitStatus::Exited(1),

@@ -193,6 +193,9 @@ fn held_line(report: &RunReport) -> String {
         Tier::Userns => "user and PID namespace".to_owned(),
         Tier::Ptrace => "ptrace, no namespaces".to_owned(),
     }];
+    if let Some(ranks) = report.ranks {
+        by.push(format!("shared by {ranks} {}", if ranks == 1 { "rank" } else { "ranks" }));
+    }
     let l = &report.limits;
     let limits = [
         ("memory", l.memory.as_ref().map(|x| x.enforced_by)),

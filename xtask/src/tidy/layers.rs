@@ -16,7 +16,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("terrarium-jail", &["terrarium-core", "terrarium-sys"]),
     ("terrarium-observe", &["terrarium-core"]),
     ("terrarium-batch", &[]),
-    ("terrarium", &["terrarium-core", "terrarium-sys", "terrarium-jail", "terrarium-observe", "terrarium-batch"]),
+    (
+        "terrarium",
+        &["terrarium-core", "terrarium-sys", "terrarium-jail", "terrarium-observe", "terrarium-batch"],
+    ),
     // Loaded into foreign processes, or loads foreign libraries: stands alone.
     ("terrarium-nvml", &[]),
     // Above all layers: it reads the tables from which pages are generated and checked.

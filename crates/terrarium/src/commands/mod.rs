@@ -2,5 +2,6 @@
 
 pub(crate) mod kernel;
 pub(crate) mod only;
+mod ranks;
 pub(crate) mod reap;
 pub(crate) mod run;

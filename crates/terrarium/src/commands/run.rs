@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use terrarium_batch::Rank;
 use terrarium_core::report::{
     End, Enforcer, LeftBehind, Limit, Measured, RunReport, SCHEMA, SharedObject, Usage,
 };
@@ -14,16 +15,18 @@ use terrarium_core::{Bytes, CpuSet, Finding, GpuRequest, exit, gpus, threads};
 use terrarium_jail::cgroup::Groups;
 use terrarium_jail::host::Host;
 use terrarium_jail::spec::{Bind, JailSpec, Limits, Shm, View};
-use terrarium_jail::{Gpus, Notice, Observer, Outcome, preview, service_sockets, shared, start};
+use terrarium_jail::{
+    Gpus, Notice, Observer, Outcome, Shared, Started, preview, service_sockets, shared, start,
+};
 use terrarium_observe::{Sampler, advice};
 use terrarium_sys::fds::{has_terminal, open_to_write};
-use terrarium_sys::process::{allowed_cpus, host_name, memory_total, user};
+use terrarium_sys::process::{host_name, memory_total, user};
 
 use crate::cli::{Net, Orphans, RunArgs, ShmArg, Summary};
 use crate::error::CliError;
 use crate::{nvml, out, summary};
 
-use super::only;
+use super::{only, ranks};
 
 /// By which Jupyter tells its kernels who started them.
 const PARENT_VARIABLE: &str = "JPY_PARENT_PID";
@@ -32,8 +35,9 @@ const PARENT_VARIABLE: &str = "JPY_PARENT_PID";
 pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
     let host = Host::default();
     let uid = user();
-    let allowed: CpuSet = allowed_cpus().unwrap_or_default().into_iter().collect();
-    let (mut spec, cpus) = spec_of(&args, &host, uid, &allowed)?;
+    let rank = ranks::this(&host);
+    let allowed = ranks::allowed_cpus(rank.as_ref());
+    let (mut spec, cpus) = spec_of(&args, &host, uid, &allowed, rank.as_ref())?;
     let mut destination = args.report.as_deref().map(destination).transpose()?;
     if let Some(Destination::Open(_, file)) = &destination {
         spec.keep.push(file.as_raw_fd());
@@ -43,7 +47,10 @@ pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
     }
     let mut watch =
         Watch { sampler: Sampler::default(), cpus: cpus.len().max(1), quiet: args.quiet, memory_peak: None };
-    let running = start(&host, &spec)?;
+    let running = match start(&host, &spec)? {
+        Started::Job(running) => running,
+        Started::Holder(running) => return Ok(ranks::hold(running, &args, &spec, &mut watch)),
+    };
     if !args.quiet {
         for finding in &running.plan().findings {
             summary::print_finding(finding);
@@ -53,7 +60,14 @@ pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
     let mut outcome = running.wait(&mut watch)?;
     let before = outcome.shared_before.take();
     let left = before.map(|before| clean_shared(&host, uid, &before, args.clean_shm)).unwrap_or_default();
+    let shared = std::mem::replace(&mut outcome.shared, Shared::Alone);
     let mut report = report_of(&args, &spec, outcome, &watch, uid, left);
+    match shared {
+        // The rest of the job goes on, and the last to leave tells of it.
+        Shared::Rank => return Ok(report.exit_status),
+        Shared::LastRank(whole) => report = ranks::of_the_whole(&whole, report),
+        Shared::Alone | Shared::Holder(_) => {}
+    }
     let threads_set = matches!(args.threads, threads::ThreadRequest::Count(_));
     report.findings.extend(advice::oversubscription(&watch.sampler, watch.cpus, threads_set));
     if wants_gpu_check(&args) {
@@ -220,9 +234,17 @@ fn check_conflicts(args: &RunArgs, directory: Option<&Path>, view: &View) -> Res
 }
 
 /// The spec, and the CPUs that the job will have.
-fn spec_of(args: &RunArgs, host: &Host, uid: u32, allowed: &CpuSet) -> Result<(JailSpec, CpuSet), CliError> {
+fn spec_of(
+    args: &RunArgs,
+    host: &Host,
+    uid: u32,
+    allowed: &CpuSet,
+    rank: Option<&Rank>,
+) -> Result<(JailSpec, CpuSet), CliError> {
+    // All ranks of a job must choose the same.
+    let seed = rank.and_then(|r| r.starter).unwrap_or_else(std::process::id);
     let cpus = match &args.cpus {
-        Some(request) => Some(request.choose(allowed, std::process::id() as usize)?),
+        Some(request) => Some(request.choose(allowed, seed as usize)?),
         None => None,
     };
     let cuda = std::env::var("CUDA_VISIBLE_DEVICES").ok();
@@ -234,7 +256,10 @@ fn spec_of(args: &RunArgs, host: &Host, uid: u32, allowed: &CpuSet) -> Result<(J
     let view = view_of(args, host, uid, &gpus)?;
     check_conflicts(args, directory.as_deref(), &view)?;
     let job_cpus = cpus.clone().unwrap_or_else(|| allowed.clone());
-    let mut env = environment(args, job_cpus.len(), &gpus);
+    let mut env = environment(args, ranks::cpus_of_one(rank, &job_cpus), &gpus);
+    let (ranks, mark) = ranks::share(rank);
+    env.retain(|(name, _)| mark.as_ref().is_none_or(|(mark, _)| name != mark));
+    env.extend(mark);
     only::own_tmp(&view, &mut env);
     only::check(&view, &args.command, directory.as_deref(), &env)?;
     let spec = JailSpec {
@@ -259,6 +284,8 @@ fn spec_of(args: &RunArgs, host: &Host, uid: u32, allowed: &CpuSet) -> Result<(J
         kill_wait: args.kill_wait,
         keep: Vec::new(),
         has_terminal: has_terminal(),
+        ranks,
+        apart: None,
         nested: std::env::var_os("TERRARIUM_JOB").is_some(),
     };
     Ok((spec, job_cpus))
@@ -301,8 +328,8 @@ fn wants_gpu_check(args: &RunArgs) -> bool {
     }
 }
 
-struct Watch {
-    sampler: Sampler,
+pub(super) struct Watch {
+    pub(super) sampler: Sampler,
     cpus: usize,
     quiet: bool,
     /// For kernels whose cgroups keep no peak.
@@ -324,7 +351,12 @@ impl Observer for Watch {
     }
 }
 
-fn clean_shared(host: &Host, uid: u32, before: &HashSet<shared::Id>, delete: bool) -> Vec<SharedObject> {
+pub(super) fn clean_shared(
+    host: &Host,
+    uid: u32,
+    before: &HashSet<shared::Id>,
+    delete: bool,
+) -> Vec<SharedObject> {
     shared::left_since(host, uid, before).iter().map(|o| o.record(delete && o.delete(host))).collect()
 }
 
@@ -369,7 +401,7 @@ fn exit_status(end: End) -> u8 {
     }
 }
 
-fn report_of(
+pub(super) fn report_of(
     args: &RunArgs,
     spec: &JailSpec,
     outcome: Outcome,
@@ -399,6 +431,7 @@ fn report_of(
         end: outcome.end,
         exit_status: exit_status(outcome.end),
         tier: outcome.tier,
+        ranks: outcome.ranks,
         limits: outcome.limits,
         usage,
         left_behind: LeftBehind { processes: outcome.killed, names, shared },
