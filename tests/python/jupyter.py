@@ -550,6 +550,23 @@ def debugger():
     nothing_left("shutdown", everything, ports)
 
 
+def only():
+    """The connection file is not in what --only names, and shown all the same."""
+    project = os.path.join(HOME, "project")
+    os.makedirs(project)
+    os.chdir(project)
+    # The Python that the environment was made from lies in /usr.
+    os.makedirs(HOME + "/ipython")
+    install("only", "--only", ".", "--only", sys.prefix + ":ro", "--only", HOME + "/ipython")
+    kernel = Kernel("only")
+    check(kernel.run("import os; print(os.getcwd())") == f"{project}\n", kernel.text)
+    seen = kernel.run(f"print(os.listdir({HOME!r} + '/.local/share'))")
+    check("FileNotFoundError" in seen or "PermissionError" in seen, seen)
+    everything, ports = kernel.all(), kernel.ports()
+    kernel.stop()
+    nothing_left("shutdown", everything, ports)
+
+
 def specs():
     """Only terrarium's own kernel specs are written over, listed and removed."""
     kernels = os.path.join(HOME, ".local/share/jupyter/kernels")
@@ -582,5 +599,5 @@ def specs():
     check(os.listdir(kernels) == [], os.listdir(kernels))
 
 
-CASES = [interrupt, specs, pool, keep, background, loader, debugger, shutdown, restart, killed, lost_client, hidden, client]
+CASES = [interrupt, only, specs, pool, keep, background, loader, debugger, shutdown, restart, killed, lost_client, hidden, client]
 {case.__name__: case for case in CASES}[CASE]()

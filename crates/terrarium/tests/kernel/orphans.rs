@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::support::{Done, Tier, directory, is_small, marked, sh, tiers, wait_until};
 
-/// Runs a script of sh, and then lists the command lines of what it left running.
+/// Runs a script of sh, and then lists the command lines of what it left running. Where the job sees the host's /proc, it
+/// sees other tests' jobs too: each has numbers of its own.
 fn then_list(tier: Tier, flags: &[&str], script: &str, seconds: u32) -> Done {
     let seconds = if is_small() { seconds * 6 } else { seconds };
     let list = "for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline; echo; done 2>/dev/null | grep -E '^(sleep 8|sh -c .trap)'; exit 0";
@@ -35,8 +36,8 @@ fn orphans_are_ended_after_the_grace_with_what_descends_from_them() {
 fn without_asking_orphans_are_kept_until_the_job_ends() {
     for tier in tiers() {
         for flags in [&["--grace", "500ms"][..], &["--orphans", "end", "--grace", "never"]] {
-            let done = then_list(tier, flags, "sh -c 'sleep 8001 & exit 0'", 3);
-            done.code_is(0).out_has("sleep 8001").err_has("1 process, ended: sleep");
+            let done = then_list(tier, flags, "sh -c 'sleep 8021 & exit 0'", 3);
+            done.code_is(0).out_has("sleep 8021").err_has("1 process, ended: sleep");
             assert!(!done.err.contains("parent had died"), "{}", done.err);
         }
     }
@@ -57,10 +58,10 @@ fn an_orphan_that_handles_sigterm_has_two_seconds_and_one_that_ignores_it_none()
 #[test]
 fn a_stopped_orphan_is_ended_as_well() {
     for tier in tiers() {
-        let script = "sh -c 'sleep 8001 & kill -STOP $!'";
+        let script = "sh -c 'sleep 8031 & kill -STOP $!'";
         let done = then_list(tier, &["--orphans", "end", "--grace", "500ms"], script, 4);
         done.code_is(0).err_has("ended 1 process whose parent had died: ");
-        assert!(!done.out.contains("8001"), "{tier:?}: {}", done.out);
+        assert!(!done.out.contains("8031"), "{tier:?}: {}", done.out);
     }
 }
 

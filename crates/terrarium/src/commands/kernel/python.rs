@@ -34,6 +34,8 @@ import sys
 sys.path[:] = [p for p in sys.path if p]
 import ipykernel.kernelapp
 open(sys.argv[1]).close()
+# Made in the home when it is not there: where that is not possible, no kernel starts.
+ipykernel.kernelapp.IPKernelApp().init_profile_dir()
 ";
 
 #[derive(Deserialize)]
