@@ -26,6 +26,8 @@ pub struct Rank {
     pub on_node: Option<u32>,
     /// The process that started the ranks here, if it is an ancestor that is known by name; else the parent.
     pub starter: Option<u32>,
+    /// The name is the launcher's own, or that of a process known as one: not just that of the parent.
+    pub is_certain: bool,
 }
 
 /// Processes that start the ranks on a node.
@@ -57,7 +59,8 @@ pub fn may_be_rank(variable: &dyn Fn(&str) -> Option<String>) -> bool {
 /// node.
 pub fn rank(variable: &dyn Fn(&str) -> Option<String>, ancestors: &[Ancestor]) -> Option<Rank> {
     let number = |name: &str| variable(name)?.trim().parse::<u32>().ok();
-    let starter = ancestors.iter().find(|a| is_starter(&a.name)).or(ancestors.first());
+    let named = ancestors.iter().find(|a| is_starter(&a.name));
+    let starter = named.or(ancestors.first());
     // By what started them: where the launcher gives the job no name that all know.
     let by_starter = || starter.map(|a| format!("{}.{}", a.pid, a.start_ticks));
     let (launcher, job, on_node) = if variable("OMPI_COMM_WORLD_RANK").is_some() {
@@ -82,8 +85,10 @@ pub fn rank(variable: &dyn Fn(&str) -> Option<String>, ancestors: &[Ancestor]) -
     if on_node == Some(1) {
         return None;
     }
-    let job = format!("{launcher} {}", job?);
-    Some(Rank { launcher, job, on_node, starter: starter.map(|a| a.pid) })
+    let job = job?;
+    let is_certain = named.is_some() || Some(&job) != by_starter().as_ref();
+    let job = format!("{launcher} {job}");
+    Some(Rank { launcher, job, on_node, starter: starter.map(|a| a.pid), is_certain })
 }
 
 fn is_starter(name: &str) -> bool {
@@ -141,7 +146,8 @@ mod tests {
 
         let hydra = [("PMI_RANK", "0"), ("MPI_LOCALNRANKS", "2")];
         assert_eq!(found(&hydra, &["numactl", "hydra_pmi_proxy", "mpiexec"]).unwrap().job, "MPICH 11.7");
-        assert_eq!(found(&hydra, &["unknown"]).unwrap().job, "MPICH 10.7");
+        let parent = found(&hydra, &["unknown"]).unwrap();
+        assert_eq!((parent.job.as_str(), parent.is_certain), ("MPICH 10.7", false));
 
         let slurm = [
             ("SLURM_JOB_ID", "5"),

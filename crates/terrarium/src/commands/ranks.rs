@@ -29,7 +29,9 @@ pub(super) fn this(host: &Host) -> Option<Rank> {
         next = Some(stat.parent);
         ancestors.push(Ancestor { pid, start_ticks: stat.start_ticks, name: stat.name });
     }
-    rank(&variable, &ancestors).filter(|rank| variable(MARK).as_deref() != Some(&rank.job))
+    let rank = rank(&variable, &ancestors)?;
+    // In a rank's jail its launcher is out of sight.
+    variable(MARK).is_none_or(|outer| outer != rank.job && rank.is_certain).then_some(rank)
 }
 
 /// For the jail, and for the environment of what runs in it.

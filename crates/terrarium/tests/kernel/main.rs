@@ -8,6 +8,7 @@ mod contain;
 mod gpu;
 mod jupyter;
 mod limits;
+mod mpi;
 mod nested;
 mod only;
 mod oracle;
