@@ -16,6 +16,7 @@ use terrarium_sys::fds::{Channel, Incoming, let_go_of_standard_files};
 use terrarium_sys::meeting::{Listener, Meeting, meet};
 use terrarium_sys::process::{Forked, Namespaces, clone_process, leave_group, user};
 
+use crate::affinity::namespace_pids;
 use crate::cgroup::Groups;
 use crate::error::JailError;
 use crate::spec::{JailSpec, Ranks};
@@ -248,7 +249,7 @@ impl Holder {
         cause: Option<Cause>,
     ) -> bool {
         while readable(self.listener.as_fd(), Duration::ZERO) {
-            self.members.extend(self.listener.accept().map(|channel| (channel, false)));
+            self.members.extend(self.accept().map(|channel| (channel, false)));
         }
         let mut buffer = if self.members.is_empty() { Vec::new() } else { vec![0u8; MAX] };
         let mut left = Vec::new();
@@ -301,6 +302,14 @@ impl Holder {
         self.over_at.is_some_and(|at| now >= at)
     }
 
+    /// A supervisor of a rank. The job reaches this place too, and must not get what a rank gets: its processes have one
+    /// number more than we have.
+    fn accept(&self) -> Option<Channel> {
+        let numbers = |pid: &str| namespace_pids(&format!("/proc/{pid}/status")).len();
+        let (channel, pid) = self.listener.accept()?;
+        (numbers(&pid.to_string()) == numbers("self")).then_some(channel)
+    }
+
     fn admit(&self, channel: &Channel, welcome: &Welcome, groups: &Groups) -> bool {
         let namespaces = self
             .namespaces
@@ -323,7 +332,7 @@ impl Holder {
             if !readable(self.listener.as_fd(), Duration::from_secs(2)) {
                 return;
             }
-            self.members.extend(self.listener.accept().map(|channel| (channel, false)));
+            self.members.extend(self.accept().map(|channel| (channel, false)));
         }
     }
 

@@ -43,7 +43,7 @@ pub fn meet(name: &str) -> Result<Meeting, Errno> {
             Err(e) => return Err(e),
         }
         match connect(fd.as_raw_fd(), &address) {
-            Ok(()) if peer(fd.as_fd()) == Some(crate::process::user()) => {
+            Ok(()) if peer(fd.as_fd()).is_some_and(|(user, _)| user == crate::process::user()) => {
                 return Ok(Meeting::Joined(Channel::from(fd)));
             }
             Ok(()) => return Ok(Meeting::Taken),
@@ -56,18 +56,19 @@ pub fn meet(name: &str) -> Result<Meeting, Errno> {
     }
 }
 
-/// User of the process at the other end when it connected, or began to listen.
-fn peer(fd: BorrowedFd<'_>) -> Option<u32> {
-    getsockopt(&fd, PeerCredentials).ok().map(|c| c.uid())
+/// User and PID of the process at the other end when it connected, or began to listen.
+fn peer(fd: BorrowedFd<'_>) -> Option<(u32, i32)> {
+    getsockopt(&fd, PeerCredentials).ok().map(|c| (c.uid(), c.pid()))
 }
 
 impl Listener {
-    /// The next who came, if it is of this user.
-    pub fn accept(&self) -> Option<Channel> {
+    /// The next who came, if it is of this user, and its PID.
+    pub fn accept(&self) -> Option<(Channel, i32)> {
         let fd = accept4(self.0.as_raw_fd(), SockFlag::SOCK_CLOEXEC).ok()?;
         // SAFETY: a new descriptor that nobody else owns.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        (peer(fd.as_fd()) == Some(crate::process::user())).then(|| Channel::from(fd))
+        let (user, pid) = peer(fd.as_fd())?;
+        (user == crate::process::user()).then(|| (Channel::from(fd), pid))
     }
 }
 
@@ -87,7 +88,8 @@ mod tests {
         let name = format!("terrarium-test-{}", std::process::id());
         let Meeting::First(listener) = meet(&name).unwrap() else { panic!("somebody is there") };
         let Meeting::Joined(channel) = meet(&name).unwrap() else { panic!("nobody is there") };
-        let other = listener.accept().unwrap();
+        let (other, pid) = listener.accept().unwrap();
+        assert_eq!(pid, std::process::id() as i32);
         channel.send(b"hello", None).unwrap();
         assert!(matches!(other.receive(&mut [0; 16]), Ok(Incoming::Message(5, None))));
         drop(listener);
