@@ -49,6 +49,7 @@ int main(int argc, char **argv)
 	pid_t mapper = root ? fork() : 0;
 	if (root && mapper == 0) {
 		char path[64], byte;
+		close(made[1]); // else it would wait for itself if its parent is killed
 		if (read(made[0], &byte, 1) != 1)
 			_exit(1);
 		snprintf(path, sizeof path, "/proc/%d/uid_map", getppid());

@@ -38,7 +38,9 @@ fn apply(
 ) -> Result<(), Errno> {
     let length = (request.length as usize).min(AFFINITY_BYTES);
     let mut wish = vec![0u8; length];
-    let read = read_memory(request.caller, request.address, &mut wish).map_err(|_| Errno::EFAULT)?;
+    // EPERM: a process that is closed to ptrace, also to its own tracer.
+    let read = read_memory(request.caller, request.address, &mut wish)
+        .map_err(|errno| if errno == Errno::EPERM { errno } else { Errno::EFAULT })?;
     if read < length {
         return Err(Errno::EFAULT);
     }

@@ -25,7 +25,8 @@ pub(crate) enum Hold {
 /// The traced processes.
 pub(crate) struct Tracees {
     main: i32,
-    /// Those not yet waited for, so their PIDs can be nobody else's. Threads are not in it: a signal to the process
+    /// Those not yet waited for, so their PIDs can be nobody else's (but for the moment from the kernel's report of an end
+    /// to ours). Threads are not in it: a signal to the process
     /// reaches them, and a thread that executes a program loses its own number without a word.
     processes: HashSet<i32>,
 }

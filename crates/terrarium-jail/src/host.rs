@@ -128,10 +128,19 @@ pub struct Stat {
     pub state: char,
     /// Parent.
     pub parent: u32,
+    /// Threads, those that have ended and were not waited for included.
+    pub threads: u64,
     /// Clock ticks from boot to its start.
     pub start_ticks: u64,
     /// Status word of wait(2), if it has ended and we may know.
     pub exit_code: i32,
+}
+
+impl Stat {
+    /// Whether the whole process has ended. One whose first thread has ended looks dead while others live.
+    pub fn is_dead(&self) -> bool {
+        matches!(self.state, 'Z' | 'X') && self.threads <= 1
+    }
 }
 
 /// Reads /proc/PID/stat. The name may hold spaces and parentheses: it ends at the last `)`.
@@ -143,6 +152,7 @@ pub fn parse_stat(text: &str) -> Option<Stat> {
         name,
         state: fields.first()?.chars().next()?,
         parent: fields.get(1)?.parse().ok()?,
+        threads: fields.get(17)?.parse().ok()?,
         start_ticks: fields.get(19)?.parse().ok()?,
         exit_code: fields.get(49).and_then(|f| f.parse().ok()).unwrap_or(0),
     })
@@ -216,6 +226,17 @@ impl Host {
         found
     }
 
+    /// Whether SIGKILL was sent to a process that is still there.
+    pub fn is_being_killed(&self, pid: u32) -> bool {
+        const KILL: u64 = 1 << (9 - 1);
+        let text = self.read(format!("/proc/{pid}/status")).unwrap_or_default();
+        let pending = |name: &str| {
+            let mask = text.lines().find_map(|l| l.strip_prefix(name))?;
+            u64::from_str_radix(mask.trim(), 16).ok()
+        };
+        ["SigPnd:", "ShdPnd:"].iter().filter_map(|name| pending(name)).any(|mask| mask & KILL != 0)
+    }
+
     /// Processes and threads of a user, as far as /proc shows them.
     pub fn tasks_of(&self, uid: u32) -> u64 {
         let threads = |pid| -> Option<u64> {
@@ -251,10 +272,7 @@ impl Host {
         if self.pid_namespace()? != job.pid_namespace {
             return None;
         }
-        Some(
-            self.stat(job.pid)
-                .is_some_and(|s| s.start_ticks == job.start_ticks && !matches!(s.state, 'Z' | 'X')),
-        )
+        Some(self.stat(job.pid).is_some_and(|s| s.start_ticks == job.start_ticks && !s.is_dead()))
     }
 }
 

@@ -424,7 +424,10 @@ impl State<'_> {
     /// A child, or a traced process, has ended; or the main process was stopped.
     pub(crate) fn child_changed(&mut self, pid: i32, status: WaitStatus, name: Option<String>) {
         match status {
-            WaitStatus::Stopped(signal) if pid == self.main_pid => self.tell(&FromInit::Stopped { signal }),
+            // While a tracer ends, its thread's stops of all kinds come out here; only job control's are told.
+            WaitStatus::Stopped(signal) if pid == self.main_pid && !self.killing => {
+                self.tell(&FromInit::Stopped { signal });
+            }
             WaitStatus::Stopped(_) | WaitStatus::Continued => {}
             _ if pid == self.main_pid => {
                 self.main = Some(status);
@@ -514,7 +517,9 @@ pub(crate) fn status_handles_term(status: &str) -> bool {
     let has = |name: &str| {
         field(name).and_then(|v| u64::from_str_radix(v, 16).ok()).is_some_and(|mask| mask & TERM != 0)
     };
-    let dead = field("State:").is_some_and(|s| s.starts_with(['Z', 'X']));
+    // A dead first thread does not make a dead process.
+    let alone = field("Threads:").is_none_or(|n| n == "1");
+    let dead = alone && field("State:").is_some_and(|s| s.starts_with(['Z', 'X']));
     !dead && (has("SigCgt:") || (has("SigBlk:") && !has("SigIgn:")))
 }
 

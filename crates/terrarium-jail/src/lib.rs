@@ -17,6 +17,7 @@ mod init;
 mod new_root;
 pub mod only;
 mod orphans;
+mod own_tmp;
 mod parent;
 pub mod plan;
 pub mod reap;

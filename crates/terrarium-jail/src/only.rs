@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use terrarium_sys::landlock::{Access, Landlock, Rule};
+use terrarium_sys::landlock::{ABI_TRUNCATE, Access, Landlock, Rule};
 use terrarium_sys::step::{Planned, Step};
 
 use crate::spec::View;
@@ -160,7 +160,8 @@ pub(crate) fn landlock_step(view: &View, tmp: Option<&Path>, look: &dyn Look) ->
     places.retain(|place| !not_there.contains(&place.path));
     places.extend(tmp.map(|path| Place { path: path.to_owned(), access: Access::Write }));
     let files = Some(places.iter().map(rule).collect::<Result<_, _>>()?);
-    Ok(Step::Landlock(Landlock { files, least_abi: 1, required: true, ..Landlock::default() }).into())
+    Ok(Step::Landlock(Landlock { files, least_abi: ABI_TRUNCATE, required: true, ..Landlock::default() })
+        .into())
 }
 
 /// The same on top of the mounts: it also holds for a directory that a descriptor leads to, and for root. Nothing is

@@ -10,7 +10,7 @@ use nix::unistd::{getegid, geteuid};
 use terrarium_core::report::{Enforcer, Limit, Limits};
 use terrarium_core::{Finding, JobId, Tier};
 use terrarium_sys::caps;
-use terrarium_sys::landlock::Landlock;
+use terrarium_sys::landlock::{self, Access, Landlock, Rule};
 use terrarium_sys::process::Namespaces;
 use terrarium_sys::seccomp::Filter;
 use terrarium_sys::step::{Planned, Step, When, rlimit};
@@ -156,6 +156,16 @@ impl Plan {
     }
 }
 
+/// A Landlock domain of the job's own, from which no process outside can be traced or written to, nor signalled where
+/// Landlock has scopes. Before that, a domain has to have a rule on files: one that allows everything.
+fn own_domain() -> Landlock {
+    let everything = Rule { path: c(Path::new("/")), access: Access::Write };
+    let scopes = landlock::abi() >= landlock::ABI_SCOPES;
+    let files = if scopes { None } else { Some(vec![everything]) };
+    // With ABI 1 no file could be moved between directories.
+    Landlock { files, signals: true, least_abi: 2, ..Landlock::default() }
+}
+
 /// Each rank is held by itself: said, because it is not what was asked for.
 fn ranks_apart(why: Option<&str>) -> Finding {
     let why = why.unwrap_or("user namespaces are not to be had");
@@ -178,6 +188,12 @@ fn open_in_ptrace(view: &View) -> Vec<Finding> {
                 "without namespaces the job could have processes started outside, through {}",
                 names.join(", ")
             ),
+        ));
+    }
+    if landlock::abi() < 2 {
+        findings.push(Finding::new(
+            "processes-open",
+            "without namespaces and without Landlock (Linux 5.19) the job could change other processes of this user, and have them start something outside",
         ));
     }
     if !view.denied_devices.is_empty() {
@@ -351,7 +367,7 @@ fn main_steps(
         // scopes (Linux 6.12), keeps it from being signalled, traced and written to.
         // Ranks have a tracer each, and read each other's memory.
         if spec.ranks.is_none() {
-            steps.push(Step::Landlock(Landlock { signals: true, ..Landlock::default() }).into());
+            steps.push(Step::Landlock(own_domain()).into());
         }
     }
     if limits.cpus.as_ref().is_some_and(|l| l.enforced_by == Some(Enforcer::Seccomp)) {

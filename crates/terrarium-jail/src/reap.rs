@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 
 use terrarium_core::JobId;
 use terrarium_core::report::Survivor;
-use terrarium_sys::process::PidFd;
+use terrarium_sys::process::{PidFd, user};
 
 use crate::cgroup::{job_of, pids_below, remove_tree};
 use crate::host::Host;
+use crate::own_tmp;
 use crate::survivors;
 
 /// Which leftovers.
@@ -53,6 +54,17 @@ pub struct Group {
     pub pids: Vec<u32>,
 }
 
+/// A directory for temporary files of a run whose supervisor is gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Directory {
+    /// Where.
+    pub path: PathBuf,
+    /// Owner.
+    pub uid: u32,
+    /// Its run.
+    pub job: JobId,
+}
+
 /// What was found.
 #[derive(Clone, Debug, Default)]
 pub struct Leftovers {
@@ -60,6 +72,8 @@ pub struct Leftovers {
     pub groups: Vec<Group>,
     /// Processes.
     pub processes: Vec<Process>,
+    /// Directories for temporary files.
+    pub directories: Vec<Directory>,
     /// Runs that are alive and were left alone.
     pub alive: Vec<JobId>,
     /// Runs in another PID namespace, of which nothing can be said from here.
@@ -83,6 +97,11 @@ pub fn find(host: &Host, selection: &Selection) -> Leftovers {
         let Some(process) = marked(host, pid) else { continue };
         if is_left(process.job) && selection.uid.is_none_or(|uid| uid == process.uid) {
             found.processes.push(process);
+        }
+    }
+    for directory in directories(host) {
+        if is_left(directory.job) && selection.uid.is_none_or(|uid| uid == directory.uid) {
+            found.directories.push(directory);
         }
     }
     for (job, state) in states {
@@ -130,6 +149,16 @@ fn is_below_init(host: &Host, pid: u32) -> bool {
     false
 }
 
+fn directories(host: &Host) -> Vec<Directory> {
+    let entries = fs::read_dir(host.path(own_tmp::PLACE)).into_iter().flatten().flatten();
+    let directory = |entry: fs::DirEntry| {
+        let job = entry.file_name().to_str()?.strip_prefix(own_tmp::PREFIX)?.parse().ok()?;
+        let meta = fs::symlink_metadata(entry.path()).ok()?;
+        meta.is_dir().then(|| Directory { path: entry.path(), uid: meta.uid(), job })
+    };
+    entries.filter_map(directory).collect()
+}
+
 fn groups(host: &Host) -> Vec<Group> {
     let mut found = Vec::new();
     for mount in host.mounts().unwrap_or_default() {
@@ -164,6 +193,8 @@ pub struct Ended {
     pub groups: Vec<PathBuf>,
     /// Processes that would not die.
     pub survivors: Vec<Survivor>,
+    /// Directories that were removed.
+    pub directories: Vec<PathBuf>,
     /// cgroups that could not be removed, with why.
     pub groups_left: Vec<(PathBuf, String)>,
 }
@@ -192,6 +223,16 @@ pub fn end(host: &Host, selection: &Selection, patience: Duration) -> Ended {
                 match remove_tree(&group.path, Duration::from_millis(500)) {
                     Ok(()) => ended.groups.push(group.path),
                     Err(e) => ended.groups_left.push((group.path, e.to_string())),
+                }
+            }
+            // Of a run of which nothing is left; and nobody else's.
+            let user = user();
+            for directory in found.directories {
+                if ended.survivors.is_empty() && (user == 0 || user == directory.uid) {
+                    own_tmp::remove(&directory.path);
+                    if !directory.path.exists() {
+                        ended.directories.push(directory.path);
+                    }
                 }
             }
             return ended;

@@ -16,18 +16,19 @@ use terrarium_sys::fds::{
     Channel, Incoming, close_from, controlling_terminal, is_group_empty, let_go_of_standard_files,
     take_terminal, terminal_foreground,
 };
-use terrarium_sys::process::{WaitStatus, signal_one, wait_for};
+use terrarium_sys::process::{WaitStatus, ended_child, signal_one, wait_for};
 use terrarium_sys::signals::{SignalFd, stop_self};
 
 use crate::cgroup::{Counted, Groups};
 use crate::error::JailError;
 use crate::host::{Host, parse_stat};
+use crate::own_tmp::OwnTmp;
 use crate::parent::Parent;
 use crate::plan::{Plan, heed_notes};
 use crate::share::{self, Part, Shared, Welcome};
 use crate::shared;
 use crate::spec::JailSpec;
-use crate::start::{OwnTmp, explain_seize};
+use crate::start::explain_seize;
 use crate::supervision::{Action, Cause, Config, Event, Notice, Supervision};
 use crate::survivors;
 use crate::wire::{FromInit, MAX, ToInit, what};
@@ -253,6 +254,12 @@ impl Running {
                 "--orphans end had no effect: without a /proc of the job's own, orphans cannot be told from others",
             ));
         }
+        // Survivors may still be using it.
+        let tmp_left = if survivors.is_empty() { self.tmp.and_then(OwnTmp::remove) } else { None };
+        findings.extend(tmp_left.map(|path| {
+            Finding::new("tmp-left", format!("{} could not be removed", path.display()))
+                .hint("terrarium reap lists it")
+        }));
         let (waited_cpu, killed, killed_names) = match seen.done {
             Some((cpu, killed, names)) => (Some(cpu), killed, names),
             None => (None, 0, Vec::new()),
@@ -317,10 +324,20 @@ impl Running {
                 seen.insert(other);
                 seen.extend(survivors::below(&self.host, other).iter().map(|s| s.pid));
             }
+            // What was traced has been killed by the kernel; what has not is a stranger's orphan.
             let all = survivors::below(&self.host, std::process::id());
-            found.extend(all.into_iter().filter(|s| !seen.contains(&s.pid)));
+            let ours = |s: &Survivor| !seen.contains(&s.pid) && self.host.is_being_killed(s.pid);
+            found.extend(all.into_iter().filter(ours));
         }
         found
+    }
+
+    fn reap_strangers(&self) {
+        while let Ok(pid) = ended_child() {
+            if pid == self.init || wait_for(pid, false).is_err() {
+                return;
+            }
+        }
     }
 
     fn watch(&mut self, machine: &mut Supervision, seen: &mut Seen, observer: &mut dyn Observer) {
@@ -357,6 +374,10 @@ impl Running {
             }
             if ready.channel {
                 channel_open = self.read_channel(seen, &mut events);
+            }
+            if self.plan.tier == Tier::Ptrace {
+                // Orphans of strangers come to us as well (see `others`): nobody else waits for them.
+                self.reap_strangers();
             }
             match wait_for(self.init, false).ok().flatten().map(|w| w.status) {
                 Some(WaitStatus::Stopped(_)) => self.init_stopped = true,
@@ -608,7 +629,7 @@ fn proc_path(fd: &OwnedFd) -> PathBuf {
 fn main_is_dead(proc: &Path, main: i32) -> Option<WaitStatus> {
     let text = fs::read(proc.join(format!("{main}/stat"))).ok()?;
     let stat = parse_stat(&String::from_utf8_lossy(&text))?;
-    (stat.state == 'Z').then(|| WaitStatus::from_raw(stat.exit_code))
+    stat.is_dead().then(|| WaitStatus::from_raw(stat.exit_code))
 }
 
 fn end_by(cause: Cause) -> End {

@@ -3,8 +3,6 @@
 use std::ffi::{CString, OsString};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
 
 use nix::unistd::geteuid;
@@ -23,6 +21,7 @@ use crate::error::JailError;
 use crate::host::{Host, Mount};
 use crate::init::{Init, Role};
 use crate::only;
+use crate::own_tmp::OwnTmp;
 use crate::parent::Parent;
 use crate::plan::{Found, Plan, identity_steps, wanted};
 use crate::running::Running;
@@ -30,9 +29,6 @@ use crate::share::{self, Holder, Met, Part};
 use crate::shared;
 use crate::spec::{JailSpec, Shm};
 use crate::view;
-
-/// Where programs look for a directory for temporary files.
-const TMP_VARIABLES: [&str; 3] = ["TMPDIR", "TMP", "TEMP"];
 
 /// The tiers that may be possible here, best first.
 fn tiers() -> Vec<Tier> {
@@ -94,8 +90,8 @@ fn powerless(host: &Host, spec: &JailSpec) -> Option<String> {
 fn stands_against(host: &Host, spec: &JailSpec, tier: Tier) -> Option<String> {
     match tier {
         Tier::Userns => powerless(host, spec),
-        Tier::Ptrace if !spec.view.only.is_empty() && landlock::abi() == 0 => Some(
-            "--only needs Landlock there, which this kernel lacks (Linux 5.13) or has switched off"
+        Tier::Ptrace if !spec.view.only.is_empty() && landlock::abi() < landlock::ABI_TRUNCATE => Some(
+            "--only needs Landlock of ABI 3 there, which this kernel lacks (Linux 6.2) or has switched off"
                 .to_owned(),
         ),
         Tier::Root | Tier::Ptrace => None,
@@ -239,47 +235,22 @@ fn not_contained(spec: &JailSpec, tried: Vec<(Tier, String)>) -> JailError {
     }
 }
 
-/// A directory for temporary files, for a job that cannot have a /tmp of its own; gone with this.
-pub(crate) struct OwnTmp {
-    path: PathBuf,
-}
-
-impl OwnTmp {
-    fn make(job: &JobId) -> Result<OwnTmp, JailError> {
-        let path = PathBuf::from(format!("/tmp/terrarium-{job}"));
-        match std::fs::DirBuilder::new().mode(0o700).create(&path) {
-            Ok(()) => Ok(OwnTmp { path }),
-            Err(source) => Err(JailError::Host { what: path.display().to_string(), source }),
-        }
-    }
-}
-
-impl Drop for OwnTmp {
-    fn drop(&mut self) {
-        // What cannot be removed is found by `reap`.
-        let _ = std::fs::remove_dir_all(&self.path);
-    }
-}
-
 fn strings(spec: &JailSpec, job: &JobId, tmp: Option<&OwnTmp>) -> Result<Command, JailError> {
     let string = |s: &OsString| CString::new(s.as_bytes()).map_err(|_| JailError::Nul);
     let args = spec.command.iter().map(string).collect::<Result<Vec<_>, _>>()?;
     let mut env = Vec::with_capacity(spec.env.len() + 1);
     for (name, value) in &spec.env {
-        let value = match tmp {
-            Some(tmp) if TMP_VARIABLES.iter().any(|v| name == v) => tmp.path.as_os_str(),
-            _ => value,
-        };
+        let value = tmp.and_then(|tmp| tmp.value_of(name)).unwrap_or(value);
         let mut entry = name.as_bytes().to_vec();
         entry.push(b'=');
         entry.extend_from_slice(value.as_bytes());
         env.push(string(&OsString::from_vec(entry))?);
     }
     env.push(string(&format!("TERRARIUM_JOB={job}").into())?);
-    for name in TMP_VARIABLES.iter().filter(|v| !spec.env.iter().any(|(name, _)| name == *v)) {
-        if let Some(tmp) = tmp {
-            env.push(string(&format!("{name}={}", tmp.path.display()).into())?);
-        }
+    for entry in
+        tmp.map(|tmp| tmp.missing(|v| spec.env.iter().any(|(name, _)| name == v))).into_iter().flatten()
+    {
+        env.push(string(&entry.into())?);
     }
     Ok(Command::new(args, env))
 }

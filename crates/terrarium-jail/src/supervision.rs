@@ -12,6 +12,8 @@ use crate::wire::{FromInit, Reached, ToInit};
 
 const TERM: i32 = 15;
 const TSTP: i32 = 20;
+/// SIGSTOP, SIGTSTP, SIGTTIN and SIGTTOU: no other is ever sent to this process by itself.
+const STOPS: [i32; 4] = [19, TSTP, 21, 22];
 
 /// After this long in killing, what is left is looked at: a process may be frozen, or init held.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
@@ -183,7 +185,12 @@ impl Supervision {
             }
             FromInit::Stopped { signal } => {
                 let expected = std::mem::take(&mut self.stop_expected);
-                if self.config.job_control || expected { vec![Action::StopSelf(signal)] } else { vec![] }
+                let stops = STOPS.contains(&signal);
+                if stops && (self.config.job_control || expected) {
+                    vec![Action::StopSelf(signal)]
+                } else {
+                    vec![]
+                }
             }
             FromInit::MainEnded { status } | FromInit::Done { main: status, .. } => {
                 self.main = Some(status);
@@ -407,6 +414,8 @@ mod tests {
         assert_eq!(play(config(), vec![(1, stopped())]).1, []);
         let asked = vec![(1, forwarded(TSTP, Reached::No)), (1, stopped())];
         assert_eq!(play(config(), asked).1, [Action::StopSelf(TSTP)]);
+        let other = Event::Init(FromInit::Stopped { signal: 10 });
+        assert_eq!(play(Config { job_control: true, ..config() }, vec![(1, other)]).1, []);
         let control = Config { job_control: true, ..config() };
         assert_eq!(play(control, vec![(1, stopped())]).1, [Action::StopSelf(TSTP)]);
     }

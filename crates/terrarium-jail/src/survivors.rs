@@ -30,7 +30,7 @@ pub(crate) fn below(host: &Host, init: u32) -> Vec<Survivor> {
             if seen.insert(child) {
                 todo.push(child);
                 let stat = &stats[&child];
-                if !matches!(stat.state, 'Z' | 'X') {
+                if !stat.is_dead() {
                     found.push(Survivor { pid: child, name: stat.name.clone(), state: stat.state });
                 }
             }
@@ -50,7 +50,7 @@ pub(crate) fn dead_main(host: &Host, init: u32) -> Option<i32> {
         let last = pids.split_ascii_whitespace().last();
         last == Some("2") && host.stat(*pid).is_some_and(|s| s.parent == init)
     })?;
-    host.stat(main).filter(|s| s.state == 'Z').map(|s| s.exit_code)
+    host.stat(main).filter(|s| s.is_dead()).map(|s| s.exit_code)
 }
 
 /// Thaws v1 freezer cgroups that hold nothing but these processes: a frozen process cannot die there.

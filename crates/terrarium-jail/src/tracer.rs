@@ -71,17 +71,21 @@ pub(crate) fn trace_in_a_thread(
     serve: impl FnOnce(Option<Thread>),
 ) {
     trace::prepare_signals();
+    let fail = |what, errno: Errno| -> ! {
+        lock(state).tell(&FromInit::Failed { what, errno: errno as i32 });
+        exit_now(1)
+    };
+    let (ended, ending) = pipe2(OFlag::O_CLOEXEC).unwrap_or_else(|errno| fail(what::FORK, errno));
     let (sender, receiver) = mpsc::channel();
     std::thread::scope(|scope| {
-        scope.spawn(move || {
+        // Its stack is used for a few calls; the default would not fit into a small RLIMIT_AS.
+        let builder = std::thread::Builder::new().stack_size(128 << 10);
+        let spawned = builder.spawn_scoped(scope, move || {
             let main = lock(state).main_pid;
-            let Ok((ended, ending)) = pipe2(OFlag::O_CLOEXEC) else { exit_now(1) };
             let seized = trace::seize(main);
             trace::set_dumpable(false);
             if let Err(errno) = seized {
-                let failed = FromInit::Failed { what: what::SEIZE, errno: errno as i32 };
-                lock(state).tell(&failed);
-                exit_now(1);
+                fail(what::SEIZE, errno);
             }
             let _ = sender.send(Thread { tid: trace::thread_id(), ended });
             let _ = write(&held_back, b"g");
@@ -89,6 +93,9 @@ pub(crate) fn trace_in_a_thread(
             trace_all(state);
             drop(ending);
         });
+        if let Err(error) = spawned {
+            fail(what::FORK, Errno::from_raw(error.raw_os_error().unwrap_or(0)));
+        }
         match receiver.recv_timeout(Duration::from_secs(60)) {
             Ok(thread) => serve(Some(thread)),
             Err(_) => exit_now(1),

@@ -64,7 +64,10 @@ mod right {
 const SCOPE_ABSTRACT_SOCKETS: u64 = 1;
 const SCOPE_SIGNALS: u64 = 1 << 1;
 /// The first ABI with scopes.
-const ABI_SCOPES: u32 = 6;
+pub const ABI_SCOPES: u32 = 6;
+
+/// The first ABI that controls truncation: before, a file that may not be written to can be emptied.
+pub const ABI_TRUNCATE: u32 = 3;
 
 /// What is controlled in this ABI. Not IOCTL_DEV: a device that may be opened may be used.
 fn handled(abi: u32) -> u64 {

@@ -223,11 +223,24 @@ pub fn wait_for(pid: i32, block: bool) -> Result<Option<Waited>, Errno> {
 
 /// Waits until a child has ended and returns its PID, leaving it to be waited for.
 pub fn peek_ended() -> Result<i32, Errno> {
+    peek(0)
+}
+
+/// A child that has ended and was not waited for; `ECHILD` if there is none at the moment.
+pub fn ended_child() -> Result<i32, Errno> {
+    match peek(libc::WNOHANG) {
+        Ok(0) => Err(Errno::ECHILD),
+        other => other,
+    }
+}
+
+fn peek(flags: c_int) -> Result<i32, Errno> {
     // SAFETY: all-zero is a valid siginfo_t.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     // SAFETY: `info` is live and writable.
-    let got =
-        unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, libc::WEXITED | libc::WNOWAIT | libc::__WALL) };
+    let got = unsafe {
+        libc::waitid(libc::P_ALL, 0, &raw mut info, libc::WEXITED | libc::WNOWAIT | libc::__WALL | flags)
+    };
     Errno::result(got)?;
     // SAFETY: waitid has filled the SIGCHLD part of the union.
     Ok(unsafe { info.si_pid() })

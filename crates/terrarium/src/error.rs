@@ -116,6 +116,14 @@ impl CliError {
             CliError::Jail(JailError::NeedsMounts { .. }) => {
                 "leave them out, or ask an administrator for user namespaces"
             }
+            CliError::Jail(JailError::NotContained { .. }) if std::env::var_os("TERRARIUM_JOB").is_some() => {
+                "this is inside of a run, which holds all that is started in it already: start the command without terrarium"
+            }
+            CliError::Jail(JailError::NotContained { tried })
+                if tried.iter().any(|(_, why)| why.starts_with(Errno::EAGAIN.desc())) =>
+            {
+                "there is no room for another process (ulimit -u)"
+            }
             CliError::Jail(JailError::NotContained { tried })
                 if tried.iter().any(|(_, why)| why.contains("user namespaces")) =>
             {

@@ -27,6 +27,7 @@ struct Report {
     dry_run: bool,
     processes: Vec<ProcessLine>,
     cgroups: Vec<GroupLine>,
+    directories: Vec<DirectoryLine>,
     survivors: Vec<Survivor>,
     shared: Vec<SharedLine>,
     gpu: Vec<Holder>,
@@ -43,6 +44,14 @@ struct ProcessLine {
     job: JobId,
     in_jail: bool,
     ended: bool,
+}
+
+#[derive(Serialize)]
+struct DirectoryLine {
+    path: String,
+    uid: u32,
+    job: JobId,
+    removed: bool,
 }
 
 #[derive(Serialize)]
@@ -97,7 +106,7 @@ pub(crate) fn run(args: &ReapArgs) -> Result<u8, CliError> {
         Ok(holders) => (holders, None),
         Err(why) => (Vec::new(), Some(why)),
     };
-    let Leftovers { groups, processes, alive, elsewhere } = found;
+    let Leftovers { groups, processes, directories, alive, elsewhere } = found;
     let report = Report {
         schema: "terrarium.reap/1",
         dry_run: args.dry_run,
@@ -119,6 +128,15 @@ pub(crate) fn run(args: &ReapArgs) -> Result<u8, CliError> {
                 path: g.path.display().to_string(),
                 job: g.job,
                 processes: g.pids.len(),
+            })
+            .collect(),
+        directories: directories
+            .into_iter()
+            .map(|d| DirectoryLine {
+                removed: ended.directories.contains(&d.path),
+                path: d.path.display().to_string(),
+                uid: d.uid,
+                job: d.job,
             })
             .collect(),
         survivors: ended.survivors,
@@ -158,6 +176,10 @@ fn print(report: &Report) {
     }
     for g in &report.cgroups {
         line(format!("cgroup {} with {} processes: {}", g.path, g.processes, done(g.removed, "removed")));
+    }
+    for d in &report.directories {
+        let state = done(d.removed, "removed");
+        line(format!("temporary files {} of run {}, user {}: {state}", d.path, d.job, d.uid));
     }
     for s in &report.survivors {
         line(format!("process {} ({}) cannot be killed: state {}", s.pid, printable(&s.name), s.state));

@@ -257,7 +257,8 @@ fn under_slurm() {
         job(Tier::User, [""; 0], ["sh", "-c", &script]).launcher(&["env"]).run()
     };
     let bytes = program("bytes.openmpi");
-    let checks: Vec<(&str, Box<dyn Fn()>)> = vec![
+    type Check<'a> = (&'a str, Box<dyn Fn() + 'a>);
+    let checks: Vec<Check<'_>> = vec![
         (
             "tasks",
             Box::new(|| {

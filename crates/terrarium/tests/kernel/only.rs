@@ -11,6 +11,11 @@ use crate::support::{
     Tier, directory, is_root, job, program, requires, sh, terrarium, tiers, tiers_with_mounts, user,
 };
 
+/// Tiers in which this kernel can do it.
+fn tiers_with_only() -> Vec<Tier> {
+    tiers().into_iter().filter(|t| *t != Tier::Traced || landlock::abi() >= landlock::ABI_TRUNCATE).collect()
+}
+
 /// A home with keys, a project and data, which everybody may write to.
 fn home(name: &str) -> String {
     let home = directory().join("only").join(name);
@@ -41,7 +46,7 @@ fn what_is_not_named_is_not_there() {
          cat ../data/file; echo parent: $(ls -A ..); echo root: $(ls -A /); ls -A /root /home /mnt /.terrarium-host; \
          unshare -Urm sh -c 'umount -l /tmp; mount -o remount,rw / && echo loose; cat {home}/.ssh/id'"
     );
-    for tier in tiers() {
+    for tier in tiers_with_only() {
         let done = sh(tier, &["--only", &project, "-q"], &script).directory(&project).run();
         // Landlock alone leaves the parents in place, but they cannot be listed.
         let parent = if tier == Tier::Traced { "parent:\n" } else { "parent: project\n" };
@@ -63,7 +68,7 @@ fn what_is_not_named_is_not_there() {
 
 #[test]
 fn what_is_named_can_be_written_to_unless_it_is_ro() {
-    for tier in tiers() {
+    for tier in tiers_with_only() {
         let home = home(&format!("written-{tier:?}"));
         let (project, data) = (format!("{home}/project"), format!("{home}/data"));
         let script = format!(
@@ -141,7 +146,7 @@ if __name__ == "__main__":
 #[test]
 fn a_python_job_with_its_environment_and_its_project() {
     requires!(has_venv(), "python3 -m venv does not work");
-    for tier in tiers() {
+    for tier in tiers_with_only() {
         let home = home(&format!("python-{tier:?}"));
         let (venv, project) = (format!("{home}/venv"), format!("{home}/project"));
         let python = format!("{venv}/bin/python3");
@@ -177,7 +182,7 @@ fn what_could_not_work_is_refused_with_what_to_add() {
     fs::write(format!("{project}/script"), "#!venv/bin/python3\n").unwrap();
     fs::set_permissions(format!("{project}/script"), fs::Permissions::from_mode(0o755)).unwrap();
     let add = format!("hint: add --only {home}/pythons/3:ro");
-    for tier in tiers() {
+    for tier in tiers_with_only() {
         let refused = |flags: &[&str], command: &str, at: &str| {
             let done = job(tier, flags, [command, "-c", "echo started"]).directory(at).run();
             done.code_is(125);
@@ -253,7 +258,7 @@ fn a_name_through_a_link_leads_there() {
     let link = format!("{home}-link");
     let _ = fs::remove_file(&link);
     symlink(&home, &link).unwrap();
-    for tier in tiers() {
+    for tier in tiers_with_only() {
         let flags = ["--only", &format!("{link}/project"), "-q"];
         let done = job(tier, flags, ["cat", &format!("{link}/project/file")])
             .directory(format!("{home}/project"))
@@ -320,7 +325,7 @@ fn no_file_can_be_opened_by_its_number() {
     };
     let handle = python(&[&format!("{home}/.ssh/id")]);
     requires!(!is_root() || python(&["open", &handle]).contains("secret"), "no numbers on this file system");
-    for tier in tiers() {
+    for tier in tiers_with_only() {
         let command = ["/usr/bin/python3", "-c", BY_NUMBER, "open", &handle];
         let done = job(tier, ["--only", &project, "-q"], command).directory(&project).run();
         assert_eq!(done.out, "Operation not permitted\n", "{tier:?}: {}", done.err);
@@ -372,7 +377,7 @@ fn landlock_holds_where_mounts_do_not() {
     let script = "import os\n\
                   try: print(os.read(os.open('.ssh/id', os.O_RDONLY, dir_fd=7), 99))\n\
                   except OSError as error: print(error.strerror)\n";
-    for tier in tiers() {
+    for tier in tiers_with_only() {
         let run = [terrarium().to_str().unwrap(), "run", "-q", "--only", &project];
         let words = run.into_iter().chain(["--", "/usr/bin/python3", "-c", script]);
         let launcher = ["sh", "-c", &format!("exec 7<{home}; exec \"$@\""), "sh"];
@@ -385,7 +390,7 @@ fn landlock_holds_where_mounts_do_not() {
 fn standard_files_can_be_opened_again() {
     let home = home("standard");
     let project = format!("{home}/project");
-    for tier in tiers() {
+    for tier in tiers_with_only() {
         let log = format!("{home}/log-{tier:?}");
         let script = "cat /dev/stdin; echo out > /dev/stdout; echo err >> /dev/stderr";
         let words =
@@ -403,7 +408,7 @@ fn in_a_run_and_around_one() {
     let home = home("nested");
     let project = format!("{home}/project");
     let own = terrarium().to_str().unwrap();
-    for tier in tiers() {
+    for tier in tiers_with_only() {
         if tier == Tier::Traced {
             // What is traced cannot be traced once more.
             let done = job(tier, ["-q"], [own, "run", "-q", "true"]).run();
@@ -431,7 +436,7 @@ fn in_a_run_and_around_one() {
 fn test_programs_and_daemons_are_held_as_without() {
     let daemons = program("daemons");
     let programs = Path::new(&daemons).parent().unwrap().to_str().unwrap().to_owned();
-    for tier in tiers() {
+    for tier in tiers_with_only() {
         let done = job(tier, ["--only", &format!("{programs}:ro")], [&daemons, "20"]).run();
         done.code_is(0).err_has("20 processes, ended");
     }
@@ -440,6 +445,11 @@ fn test_programs_and_daemons_are_held_as_without() {
 #[test]
 fn without_mounts_temporary_files_are_gone_and_what_cannot_be_held_is_refused() {
     let home = home("traced");
+    if landlock::abi() < landlock::ABI_TRUNCATE {
+        let done = sh(Tier::Traced, &["--only", &home], "true").directory(&home).run();
+        done.code_is(122).err_has("--only needs Landlock of ABI 3");
+        return;
+    }
     let run = |flags: &[&str], script: &str| sh(Tier::Traced, flags, script).directory(&home).run();
     let done = run(&["-q", "--only", &home], "touch $TMPDIR/stray && echo $TMPDIR; touch /tmp/traced-stray");
     let path = done.out.trim().to_owned();

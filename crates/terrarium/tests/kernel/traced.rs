@@ -81,7 +81,7 @@ fn programs_that_stop_themselves() {
     let done = sh(Tier::Traced, &["-q"], script).run();
     // (What is traced shows as `t`, tracing stop.)
     done.code_is(0).out_has("stop").out_has("went on\n0");
-    let wait = "import os, signal\npid = os.fork()\nif pid == 0:\n  os.kill(os.getpid(), signal.SIGSTOP); os._exit(3)\n\
+    let wait = "import os, signal, time\npid = os.fork()\nif pid == 0:\n  os.kill(os.getpid(), signal.SIGSTOP); time.sleep(0.5); os._exit(3)\n\
         print(os.WIFSTOPPED(os.waitpid(pid, os.WUNTRACED)[1]))\nos.kill(pid, signal.SIGCONT)\n\
         print(os.WIFCONTINUED(os.waitpid(pid, os.WCONTINUED)[1]))\nprint(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n";
     let done = job(Tier::Traced, ["-q"], ["/usr/bin/python3", "-c", wait]).run();
@@ -193,4 +193,59 @@ fn the_summary_names_the_tier() {
     done.code_is(0).err_has("tier ptrace: ptrace, no namespaces");
     let done = job(Tier::Traced, ["--require", "userns"], ["true"]).run();
     done.code_is(122).err_has("--require userns cannot be met");
+}
+
+#[test]
+fn a_process_goes_on_when_its_first_thread_has_ended() {
+    // The first thread ends; another one ends the process 3 s later.
+    let script = "import ctypes, os, threading, time\n\
+        threading.Thread(target=lambda: (time.sleep(3), os._exit(7))).start()\n\
+        ctypes.CDLL(None).pthread_exit(None)\n";
+    for tier in crate::support::tiers() {
+        let done = job(tier, ["-q"], ["/usr/bin/python3", "-c", script]).run();
+        assert_eq!(done.code, Some(7), "{tier:?} {}", done.err);
+    }
+}
+
+#[test]
+fn temporary_files_that_are_closed_or_orphaned_are_removed() {
+    requires!(terrarium_sys::landlock::abi() >= 3, "--only needs Landlock of ABI 3 in this tier");
+    let work = place("tmp-left");
+    let close = "mkdir $TMPDIR/mod; touch $TMPDIR/mod/f; chmod 555 $TMPDIR/mod; echo $TMPDIR";
+    let done = sh(Tier::Traced, &["-q", "--only", &work], close).directory(&work).run();
+    assert!(!fs::exists(done.code_is(0).out.trim()).unwrap(), "{}", done.out);
+    // After SIGKILL nobody removes it but `reap`.
+    let mark = format!("{work}/path");
+    let script = format!("echo $TMPDIR > {mark}; sleep 60");
+    let started = sh(Tier::Traced, &["-q", "--only", &work], &script).directory(&work).start();
+    wait_until("the path", || fs::read_to_string(&mark).is_ok_and(|text| text.ends_with('\n')));
+    let path = fs::read_to_string(&mark).unwrap().trim().to_owned();
+    started.signal("KILL");
+    started.finish();
+    assert!(fs::exists(&path).unwrap());
+    let job_id = path.strip_prefix("/tmp/terrarium-").unwrap();
+    let output = std::process::Command::new(crate::support::terrarium())
+        .args(["reap", "--job", job_id])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains(&path) && text.contains("removed") && !fs::exists(&path).unwrap(), "{text}");
+}
+
+#[test]
+fn the_supervisor_is_not_hit_by_the_jobs_signals_at_the_end() {
+    requires!(has("script"), "script is not installed");
+    // On a terminal, a main process that signals itself without pause is killed.
+    let storm = "import os, signal, time\nsignal.signal(signal.SIGUSR1, lambda *a: None)\n\
+        while True: os.kill(os.getpid(), signal.SIGUSR1)\n";
+    let file = format!("{}/storm.py", place("storm"));
+    fs::write(&file, storm).unwrap();
+    for _ in 0..30 {
+        let run = format!(
+            "{} run --time 150ms --grace 0 -- /usr/bin/python3 {file}",
+            crate::support::terrarium().display()
+        );
+        let done = job(Tier::Traced, [""; 0], ["script", "-qec", &run, "/dev/null"]).launcher(&["env"]).run();
+        assert_eq!(done.code, Some(124), "{}{}", done.out, done.err);
+    }
 }
