@@ -103,13 +103,15 @@ fn ended_by_the_time_limit() {
 
 #[test]
 fn the_time_limit_asks_before_it_kills() {
+    // Time for the traps to be set.
+    let limit = if is_small() { "3s" } else { "300ms" };
     for tier in tiers() {
         let script = "trap 'echo asked; exit 0' TERM; sleep 60 & wait";
-        sh(tier, &["--time", "300ms", "--grace", "30s"], script).run().code_is(124).out_has("asked");
+        sh(tier, &["--time", limit, "--grace", "30s"], script).run().code_is(124).out_has("asked");
         // A child that handles SIGTERM may finish, although the main process is gone at once.
         let script =
             "sh -c 'trap \"sleep 0.5; echo saved; exit\" TERM; while :; do sleep 0.05; done' & exec sleep 60";
-        sh(tier, &["--time", "300ms", "--grace", "30s"], script).run().code_is(124).out_has("saved");
+        sh(tier, &["--time", limit, "--grace", "30s"], script).run().code_is(124).out_has("saved");
     }
 }
 
