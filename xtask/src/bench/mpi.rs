@@ -35,7 +35,7 @@ pub(super) fn measure(place: &Place, runs: u32) -> Result<Report> {
             let plain = around(&launcher, "plain");
             let flags = ["run", "--quiet", "--require", tier, "--"].map(Into::into);
             let rank = [place.terrarium.clone().into_os_string()].into_iter().chain(flags);
-            let words = launcher.iter().cloned().map(Into::into).chain(rank).collect::<Vec<_>>();
+            let words = launcher.iter().cloned().chain(rank).collect::<Vec<_>>();
             let ours = around(&words, &format!("terrarium, tier {tier}"));
             let (present, absent) = fit([plain, ours])?;
             if !absent.is_empty() {
