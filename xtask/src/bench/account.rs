@@ -46,6 +46,11 @@ impl Account {
         self.other.is_none()
     }
 
+    /// Whether nothing but tracing is left to it where no user namespace can be made.
+    pub(super) fn can_only_trace(&self) -> bool {
+        self.uid != 0
+    }
+
     /// User and group as numbers, if becoming this account takes a step.
     pub(crate) fn other_ids(&self) -> Option<[String; 2]> {
         self.other.map(|gid| [self.uid.to_string(), gid.to_string()])

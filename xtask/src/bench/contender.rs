@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::account::Account;
 use super::place::Place;
 use crate::Result;
 
@@ -12,6 +13,9 @@ pub(super) const PLAIN: &str = "plain";
 
 /// terrarium.
 pub(super) const OURS: &str = "terrarium";
+
+/// terrarium where no namespace can be made.
+pub(super) const TRACED: &str = "terrarium, tier ptrace";
 
 /// A way to run a command.
 #[derive(Clone, Debug)]
@@ -63,6 +67,21 @@ impl Contender {
             "--die-with-parent",
         ];
         Self::new("bwrap", ["bwrap"].iter().chain(&flags))
+    }
+
+    /// terrarium where no user namespace can be made, so that only tracing is left; `Err` for root, who needs none.
+    pub(super) fn traced(place: &Place) -> std::result::Result<Self, Absent> {
+        if !Account::own().can_only_trace() {
+            return Err(Absent { name: TRACED.to_owned(), reason: "root has a stronger tier".to_owned() });
+        }
+        let traced = Self::terrarium(place, &["--require", "ptrace"]);
+        Ok(traced.named(TRACED).behind([place.program("without_userns")]))
+    }
+
+    /// Started by these words, which stand before its own.
+    pub(super) fn behind<S: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = S>) -> Self {
+        self.before.splice(0..0, words.into_iter().map(|word| word.as_ref().to_owned()));
+        self
     }
 
     pub(super) fn named(mut self, name: &str) -> Self {

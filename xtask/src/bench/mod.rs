@@ -5,6 +5,7 @@ pub(crate) mod account;
 pub(crate) mod contender;
 mod inside;
 mod memory;
+mod mpi;
 pub(crate) mod place;
 mod report;
 mod samples;
@@ -54,6 +55,8 @@ enum Kind {
     Inside,
     /// A process pool that multiplies matrices, with and without `--threads 1`
     Threads,
+    /// Bandwidth between two ranks of one node
+    Mpi,
 }
 
 impl Kind {
@@ -64,6 +67,7 @@ impl Kind {
             Self::Memory => "memory",
             Self::Inside => "inside",
             Self::Threads => "threads",
+            Self::Mpi => "mpi",
         }
     }
 
@@ -72,6 +76,7 @@ impl Kind {
         match self {
             Self::Teardown | Self::Inside => place.compile_programs(),
             Self::Threads => place.make_venv(account),
+            Self::Mpi => place.compile_programs().and_then(|()| place.compile_mpi()),
             Self::Start | Self::Memory => Ok(()),
         }
     }
@@ -84,6 +89,7 @@ impl Kind {
             Self::Memory => memory::measure(place, account, runs.unwrap_or(5)),
             Self::Inside => inside::measure(place, runs.unwrap_or(9)),
             Self::Threads => threads::measure(place, runs.unwrap_or(5)),
+            Self::Mpi => mpi::measure(place, runs.unwrap_or(9)),
         }
     }
 }

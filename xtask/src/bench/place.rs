@@ -48,6 +48,12 @@ impl Place {
         succeed(Command::new(&script).arg(self.programs()).stdout(Stdio::null()))
     }
 
+    /// Those of tests/mpi, with each MPI that is installed.
+    pub(super) fn compile_mpi(&self) -> Result {
+        let script = self.root.join("tests/mpi/build");
+        succeed(Command::new(&script).arg(self.programs()).stdout(Stdio::null()))
+    }
+
     fn venv(&self) -> PathBuf {
         self.target.join("venv")
     }

@@ -23,6 +23,11 @@ pub(super) fn in_turn<T>(
     Ok(all)
 }
 
+/// What each sample says beside the one of the same round: what came over the machine came over both.
+pub(super) fn paired(samples: &[f64], base: &[f64], beside: fn(f64, f64) -> f64) -> Vec<f64> {
+    samples.iter().zip(base).map(|(sample, base)| beside(*sample, *base)).collect()
+}
+
 /// The value below which `share` of the samples lie, between two samples in proportion.
 pub(super) fn quantile(samples: &[f64], share: f64) -> f64 {
     let mut sorted = samples.to_vec();
@@ -44,6 +49,12 @@ mod tests {
         assert_eq!(quantile(&[4.0, 1.0, 2.0, 3.0], 0.5), 2.5);
         assert_eq!(quantile(&[7.0], 0.75), 7.0);
         assert!(quantile(&[], 0.5).is_nan());
+    }
+
+    #[test]
+    fn pairs_are_those_of_a_round() {
+        assert_eq!(paired(&[5.0, 8.0], &[1.0, 2.0], |a, b| a - b), [4.0, 6.0]);
+        assert_eq!(paired(&[5.0, 8.0], &[2.0, 2.0], |a, b| a / b), [2.5, 4.0]);
     }
 
     #[test]

@@ -38,7 +38,10 @@ pub(super) fn measure(place: &Place, runs: u32) -> Result<Report> {
     let pipe = scratch.path().join("pipe");
     nix::unistd::mkfifo(&pipe, Mode::S_IRUSR | Mode::S_IWUSR)
         .map_err(|e| format!("{}: {e}", pipe.display()))?;
-    let (present, absent) = fit([Contender::terrarium(place, &[]), Contender::bwrap()])?;
+    let traced = Contender::traced(place);
+    let all = [Contender::terrarium(place, &[]), Contender::bwrap()];
+    let (present, mut absent) = fit(all.into_iter().chain(traced.as_ref().ok().cloned()))?;
+    absent.extend(traced.err());
     let base = if present.len() > 1 { "bwrap" } else { OURS };
     let mut report = Report::new("teardown", "from the end of the main process, which started N daemons");
     for count in COUNTS {
