@@ -43,6 +43,8 @@ pub struct Plan {
     pub cgroups: Vec<PathBuf>,
     /// What the user should know.
     pub findings: Vec<Finding>,
+    /// Another rank of the job says it.
+    pub is_told: bool,
 }
 
 /// What was found and made on the host for a plan.
@@ -78,7 +80,7 @@ impl Plan {
         if tier == Tier::Ptrace {
             init_steps.push(Step::AdoptOrphans.into());
             findings.extend(open_in_ptrace(&spec.view));
-            findings.extend(spec.ranks.as_ref().map(|_| ranks_apart(spec.apart.as_deref())));
+            findings.extend(spec.ranks.as_ref().map(|_| ranks_apart()));
         } else {
             init_steps.extend(view::steps(&spec.view, tier, &groups.covers(mounts), mounts, &RealFiles)?);
         }
@@ -106,6 +108,7 @@ impl Plan {
             limits,
             cgroups: groups.paths().into_iter().map(Path::to_owned).collect(),
             findings,
+            is_told: false,
         })
     }
 
@@ -147,6 +150,7 @@ impl Plan {
             limits: limits.clone(),
             cgroups: Vec::new(),
             findings: findings.clone(),
+            is_told: !joined.welcome.is_first,
         })
     }
 
@@ -167,13 +171,10 @@ fn own_domain() -> Landlock {
 }
 
 /// Each rank is held by itself: said, because it is not what was asked for.
-fn ranks_apart(why: Option<&str>) -> Finding {
-    let why = why.unwrap_or("user namespaces are not to be had");
+fn ranks_apart() -> Finding {
     Finding::new(
         "ranks-apart",
-        format!(
-            "the ranks of this job share no jail ({why}): each is held by ptrace, without a PID namespace, and limits hold for each rank alone"
-        ),
+        "the ranks of this job share no jail (user namespaces are not to be had): each is held by ptrace, without a PID namespace, and limits hold for each rank alone",
     )
 }
 

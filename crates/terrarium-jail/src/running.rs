@@ -463,8 +463,7 @@ impl Running {
                 let welcome = |is_first: bool| {
                     let (mut limits, mut findings) = (plan.limits.clone(), plan.findings.clone());
                     heed_notes(seen.notes, &mut limits, &mut findings);
-                    let findings = if is_first { findings } else { Vec::new() };
-                    Welcome { job: plan.job, tier: plan.tier, limits, notes: seen.notes, findings }
+                    Welcome { job: plan.job, tier: plan.tier, limits, notes: seen.notes, findings, is_first }
                 };
                 // A rank that was killed for memory leaves before the kernel's event is looked at.
                 let cause = match machine.cause {

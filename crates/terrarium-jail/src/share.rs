@@ -21,6 +21,7 @@ use crate::cgroup::Groups;
 use crate::error::JailError;
 use crate::spec::{JailSpec, Ranks};
 use crate::supervision::{Cause, Notice};
+use crate::view::note;
 
 /// Largest message; a report names some dozens of processes at most.
 const MAX: usize = 128 << 10;
@@ -30,6 +31,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Ranks that are known to come are waited for this long when all that have come have left.
 const LINGER: Duration = Duration::from_millis(500);
+
+/// How long a holder waits for the first rank.
+const FIRST: Duration = Duration::from_secs(3);
+
+/// How many newcomers have their turn at once, and how many may be waiting: whoever knows the place can come.
+const AT_ONCE: usize = 64;
+const WAITING: usize = 256;
 
 /// The namespaces, in the order in which they are entered, with their names in /proc/PID/ns.
 pub(crate) const NAMESPACES: [&str; 5] = ["user", "pid", "ipc", "net", "mnt"];
@@ -68,8 +76,9 @@ pub(crate) struct Welcome {
     pub(crate) tier: Tier,
     pub(crate) limits: Limits,
     pub(crate) notes: u64,
-    /// Said to the first only.
     pub(crate) findings: Vec<Finding>,
+    /// The first rank says them.
+    pub(crate) is_first: bool,
 }
 
 /// What this process is.
@@ -107,19 +116,21 @@ impl Part {
 pub(crate) enum Met {
     Holder(Listener),
     Member(Channel),
-    /// They cannot be met, so no rank may have a PID namespace.
-    Apart(String),
 }
 
 /// Finds the jail's holder, or becomes it in a copy of this process.
-pub(crate) fn find_holder(ranks: &Ranks) -> Result<Met, JailError> {
+///
+/// `namespace` is the PID namespace of the caller: two launchers in two containers may give their jobs one name.
+pub(crate) fn find_holder(ranks: &Ranks, namespace: u64) -> Result<Met, JailError> {
     let system = |what| move |errno| JailError::System { what, errno };
-    let name = format!("terrarium-{}-{}", user(), ranks.job);
+    let failed = |why: &str| JailError::NotJoined { why: why.to_owned() };
+    let name = format!("terrarium-{}-{namespace}-{}", user(), ranks.job);
     let name: String = name.chars().take(100).collect();
     for _ in 0..2 {
         match meet(&name) {
             Ok(Meeting::Joined(channel)) => return Ok(Met::Member(channel)),
-            Ok(Meeting::Taken) => return Ok(Met::Apart("another user holds their meeting place".to_owned())),
+            // Not held some other way: the next rank might find the place free, and be in another PID namespace.
+            Ok(Meeting::Taken) => return Err(failed("another user holds the place where its ranks meet")),
             Ok(Meeting::First(listener)) => {
                 match clone_process(Namespaces::default(), None).map_err(system("starting a process"))? {
                     Forked::Child => {
@@ -131,10 +142,10 @@ pub(crate) fn find_holder(ranks: &Ranks) -> Result<Met, JailError> {
                     Forked::Parent(_) => {}
                 }
             }
-            Err(errno) => return Ok(Met::Apart(errno.desc().to_owned())),
+            Err(errno) => return Err(failed(errno.desc())),
         }
     }
-    Ok(Met::Apart("their holder could not be reached".to_owned()))
+    Err(failed("its holder could not be reached"))
 }
 
 /// What all ranks have to agree on, as text that is compared.
@@ -173,7 +184,8 @@ pub enum Shared {
 
 /// The holder's side.
 pub(crate) struct Holder {
-    listener: Listener,
+    /// `None` once the jail is over: who comes then makes a new one.
+    listener: Option<Listener>,
     wish: String,
     expected: Option<u32>,
     /// Those who have come: whether they are in the jail already.
@@ -185,6 +197,8 @@ pub(crate) struct Holder {
     pub(crate) cpu: Duration,
     /// The last has left; others are expected until then.
     over_at: Option<Duration>,
+    /// It has been told that the jail is over.
+    is_over: bool,
     /// Waits for the report.
     last: Option<Channel>,
 }
@@ -212,7 +226,7 @@ impl LastMember {
 impl Holder {
     pub(crate) fn new(listener: Listener, spec: &JailSpec) -> Holder {
         Holder {
-            listener,
+            listener: Some(listener),
             wish: wish(spec),
             expected: spec.ranks.as_ref().and_then(|r| r.expected),
             members: Vec::new(),
@@ -220,14 +234,16 @@ impl Holder {
             ready: false,
             joined: 0,
             cpu: Duration::ZERO,
-            over_at: None,
+            // If the first rank is killed before it joins, and no other comes.
+            over_at: Some(FIRST),
+            is_over: false,
             last: None,
         }
     }
 
     pub(crate) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         let members = self.members.iter().map(|(channel, _)| channel.as_fd());
-        std::iter::once(self.listener.as_fd()).chain(members).collect()
+        self.listener.iter().map(AsFd::as_fd).chain(members).collect()
     }
 
     /// Init has handed over one of its namespaces.
@@ -248,8 +264,16 @@ impl Holder {
         groups: &Groups,
         cause: Option<Cause>,
     ) -> bool {
-        while readable(self.listener.as_fd(), Duration::ZERO) {
-            self.members.extend(self.accept().map(|channel| (channel, false)));
+        if self.is_over {
+            return false;
+        }
+        for _ in 0..AT_ONCE {
+            match self.accept(Duration::ZERO) {
+                Some(channel) if self.members.iter().filter(|(_, joined)| !joined).count() < WAITING => {
+                    self.members.push((channel, false));
+                }
+                _ => break,
+            }
         }
         let mut buffer = if self.members.is_empty() { Vec::new() } else { vec![0u8; MAX] };
         let mut left = Vec::new();
@@ -261,11 +285,17 @@ impl Holder {
             let (channel, joined) = &self.members[i];
             match channel.receive(&mut buffer) {
                 Ok(Incoming::Message(n, _)) => match serde_json::from_slice(&buffer[..n]) {
+                    // It has all there is to get.
+                    Ok(ToHolder::Join(_)) if *joined => left.push((i, false)),
                     Ok(ToHolder::Join(wish)) if wish == self.wish => {
                         if self.admit(channel, &welcome(self.joined == 0), groups) {
                             self.joined += 1;
                             self.members[i].1 = true;
                             self.over_at = None;
+                            // So that one was not the last.
+                            if let Some(last) = self.last.take() {
+                                send(&last, &ToMember::Farewell { cause, report: None }, None);
+                            }
                         } else {
                             left.push((i, false));
                         }
@@ -295,22 +325,36 @@ impl Holder {
                 self.last = Some(channel);
             }
         }
-        if anybody_left && self.joined > 0 && self.members.is_empty() && self.over_at.is_none() {
+        let nobody_joined = !self.members.iter().any(|(_, joined)| *joined);
+        if anybody_left && self.joined > 0 && nobody_joined && self.over_at.is_none() {
             let all_came = self.expected.is_none_or(|n| self.joined >= n);
             self.over_at = Some(if all_came { now } else { now + LINGER });
         }
-        self.over_at.is_some_and(|at| now >= at)
+        if self.over_at.is_some_and(|at| now >= at) {
+            self.is_over = true;
+            self.over_at = None;
+            self.listener = None;
+            self.members.clear();
+        }
+        self.is_over
     }
 
     /// A supervisor of a rank. The job reaches this place too, and must not get what a rank gets: its processes have one
     /// number more than we have.
-    fn accept(&self) -> Option<Channel> {
+    fn accept(&self, wait: Duration) -> Option<Channel> {
         let numbers = |pid: &str| namespace_pids(&format!("/proc/{pid}/status")).len();
-        let (channel, pid) = self.listener.accept()?;
+        let listener = self.listener.as_ref().filter(|listener| readable(listener.as_fd(), wait))?;
+        let (channel, pid) = listener.accept()?;
         (numbers(&pid.to_string()) == numbers("self")).then_some(channel)
     }
 
     fn admit(&self, channel: &Channel, welcome: &Welcome, groups: &Groups) -> bool {
+        if welcome.notes >> note::CHROOT & 1 == 1 {
+            // Entering its mounts would lead out of the chroot.
+            let why = "in a chroot ranks cannot share a jail";
+            send(channel, &ToMember::Refused(why.to_owned()), None);
+            return false;
+        }
         let namespaces = self
             .namespaces
             .iter()
@@ -329,10 +373,10 @@ impl Holder {
             for (channel, _) in self.members.drain(..) {
                 send(&channel, &ToMember::Refused(error.to_string()), None);
             }
-            if !readable(self.listener.as_fd(), Duration::from_secs(2)) {
-                return;
+            match self.accept(Duration::from_secs(2)) {
+                Some(channel) => self.members.push((channel, false)),
+                None => return,
             }
-            self.members.extend(self.accept().map(|channel| (channel, false)));
         }
     }
 
@@ -355,6 +399,7 @@ fn clone_of(welcome: &Welcome) -> Welcome {
         limits: welcome.limits.clone(),
         notes: welcome.notes,
         findings: welcome.findings.clone(),
+        is_first: welcome.is_first,
     }
 }
 
@@ -379,11 +424,11 @@ impl Joined {
     }
 }
 
-/// Asks the holder to let this rank in.
-pub(crate) fn join(channel: &Channel, spec: &JailSpec) -> Result<Joined, JailError> {
+/// Asks the holder to let this rank in. `None`: it has ended meanwhile.
+pub(crate) fn join(channel: &Channel, spec: &JailSpec) -> Result<Option<Joined>, JailError> {
     let failed = |why: &str| JailError::NotJoined { why: why.to_owned() };
     if !send(channel, &ToHolder::Join(wish(spec)), None) {
-        return Err(failed("its holder has ended"));
+        return Ok(None);
     }
     let (mut namespaces, mut v1, mut v2, mut v2_procs) = (Vec::new(), Vec::new(), None, None);
     let mut buffer = vec![0u8; MAX];
@@ -394,7 +439,7 @@ pub(crate) fn join(channel: &Channel, spec: &JailSpec) -> Result<Joined, JailErr
         let (message, fd) = match channel.receive(&mut buffer) {
             Ok(Incoming::Message(n, fd)) => (serde_json::from_slice(&buffer[..n]), fd),
             Ok(Incoming::Nothing) => continue,
-            Ok(Incoming::Closed) | Err(_) => return Err(failed("its holder has ended")),
+            Ok(Incoming::Closed) | Err(_) => return Ok(None),
         };
         match (message, fd) {
             (Ok(ToMember::Namespace(kind)), Some(fd)) => namespaces.push((kind, fd)),
@@ -404,7 +449,7 @@ pub(crate) fn join(channel: &Channel, spec: &JailSpec) -> Result<Joined, JailErr
             (Ok(ToMember::Refused(why)), _) => return Err(failed(&why)),
             (Ok(ToMember::Welcome(welcome)), _) => {
                 namespaces.sort_by_key(|(kind, _)| *kind);
-                return Ok(Joined { welcome: *welcome, namespaces, v1, v2, v2_procs });
+                return Ok(Some(Joined { welcome: *welcome, namespaces, v1, v2, v2_procs }));
             }
             _ => {}
         }

@@ -38,8 +38,6 @@ pub struct JailSpec {
     pub kill_wait: Duration,
     /// This process is one of several ranks of a parallel job on this node, which share one jail.
     pub ranks: Option<Ranks>,
-    /// Why the ranks cannot share a jail, if that is so: then none may have a PID namespace.
-    pub apart: Option<String>,
     /// Whether this is a run in a run.
     pub nested: bool,
     /// Descriptors of the caller that stay open in the supervisor (never in the job).

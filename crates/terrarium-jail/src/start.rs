@@ -25,7 +25,7 @@ use crate::own_tmp::OwnTmp;
 use crate::parent::Parent;
 use crate::plan::{Found, Plan, identity_steps, wanted};
 use crate::running::Running;
-use crate::share::{self, Holder, Met, Part};
+use crate::share::{self, Holder, Joined, Met, Part};
 use crate::shared;
 use crate::spec::{JailSpec, Shm};
 use crate::view;
@@ -272,25 +272,33 @@ pub fn start(host: &Host, spec: &JailSpec) -> Result<Started, JailError> {
     let parent = Parent::watch(spec.with_parent)?;
     let (inherited, signals) = signals::take_over().map_err(system("taking over signals"))?;
     let taken = Taken { inherited, signals, parent };
-    let Some(ranks) = spec.ranks.as_ref().filter(|_| can_have_namespaces(host, spec)) else {
+    let Some(ranks) = &spec.ranks else {
         return start_alone(host, spec, taken, None).map(Started::Job);
     };
-    match share::find_holder(ranks)? {
-        Met::Apart(why) => {
-            let mut spec = spec.clone();
-            spec.apart = Some(why);
-            start_alone(host, &spec, taken, None).map(Started::Job)
-        }
-        Met::Member(channel) => start_rank(host, spec, taken, channel).map(Started::Job),
-        Met::Holder(listener) => {
-            let holder = Holder::new(listener, spec);
-            match start_alone(host, spec, taken, Some(holder)) {
-                Ok(running) => Ok(Started::Holder(running)),
-                // Nobody waits for this copy, and the ranks were told.
-                Err(_) => exit_now(1),
+    if !can_have_namespaces(host, spec)? {
+        return start_alone(host, spec, taken, None).map(Started::Job);
+    }
+    // A holder that ends just now turns nobody away: then there is a new one.
+    for _ in 0..10 {
+        match share::find_holder(ranks, host.pid_namespace().unwrap_or_default())? {
+            Met::Member(channel) => {
+                if let Some(joined) = share::join(&channel, spec)? {
+                    return start_rank(host, spec, taken, channel, &joined).map(Started::Job);
+                }
+            }
+            Met::Holder(listener) => {
+                let holder = Holder::new(listener, spec);
+                // The ranks watch their own parents.
+                let taken = Taken { parent: Parent::NotWatched, ..taken };
+                return match start_alone(host, spec, taken, Some(holder)) {
+                    Ok(running) => Ok(Started::Holder(running)),
+                    // Nobody waits for this copy, and the ranks were told.
+                    Err(_) => exit_now(1),
+                };
             }
         }
     }
+    Err(JailError::NotJoined { why: "its holder has ended again and again".to_owned() })
 }
 
 /// What a supervisor has taken over from its caller.
@@ -304,23 +312,36 @@ fn system(what: &'static str) -> impl Fn(Errno) -> JailError {
     move |errno| JailError::System { what, errno }
 }
 
-/// Whether a trial in one of the tiers with namespaces works.
-fn can_have_namespaces(host: &Host, spec: &JailSpec) -> bool {
-    tiers().into_iter().filter(|tier| *tier != Tier::Ptrace).any(|tier| {
+/// Whether a trial in one of the tiers with namespaces works. All ranks must come to the same answer, so one that has
+/// failed for a reason that may be gone for the next rank is an error.
+fn can_have_namespaces(host: &Host, spec: &JailSpec) -> Result<bool, JailError> {
+    let max = host.read("/proc/sys/user/max_user_namespaces").unwrap_or_default();
+    let switched_off = max.trim() == "0";
+    for tier in tiers().into_iter().filter(|tier| *tier != Tier::Ptrace) {
+        if stands_against(host, spec, tier).is_some() {
+            continue;
+        }
         let namespaces =
             Namespaces { user: tier == Tier::Userns, pid: true, mount: true, ..Namespaces::default() };
-        stands_against(host, spec, tier).is_none()
-            && match clone_process(namespaces, None) {
-                Ok(Forked::Child) => exit_now(0),
-                Ok(Forked::Parent(pid)) => wait_for(pid, true).is_ok(),
-                Err(_) => false,
-            }
-    })
+        match clone_process(namespaces, None) {
+            Ok(Forked::Child) => exit_now(0),
+            Ok(Forked::Parent(pid)) => return Ok(wait_for(pid, true).is_ok()),
+            Err(Errno::EPERM) => {}
+            Err(Errno::ENOSPC) if switched_off => {}
+            Err(errno) => return Err(JailError::NotJoined { why: explain_clone(tier, errno) }),
+        }
+    }
+    Ok(false)
 }
 
 /// Starts one rank in the jail of its job.
-fn start_rank(host: &Host, spec: &JailSpec, taken: Taken, holder: Channel) -> Result<Running, JailError> {
-    let joined = share::join(&holder, spec)?;
+fn start_rank(
+    host: &Host,
+    spec: &JailSpec,
+    taken: Taken,
+    holder: Channel,
+    joined: &Joined,
+) -> Result<Running, JailError> {
     let mut own = spec.clone();
     if let Some(cpus) = &spec.limits.cpus {
         // Where its launcher has bound it to.
@@ -328,7 +349,7 @@ fn start_rank(host: &Host, spec: &JailSpec, taken: Taken, holder: Channel) -> Re
         let bound: CpuSet = allowed.into_iter().filter(|cpu| cpus.contains(*cpu)).collect();
         own.limits.cpus = Some(if bound.is_empty() { cpus.clone() } else { bound });
     }
-    let plan = Plan::rank(&own, &joined)?;
+    let plan = Plan::rank(&own, joined)?;
     let command = strings(spec, &plan.job, None)?;
     let (ours, theirs) = Channel::pair().map_err(system("making a socket"))?;
     let clock = (Instant::now(), SystemTime::now());
@@ -393,11 +414,11 @@ fn try_tiers(host: &Host, spec: &JailSpec, taken: Taken, holds: bool) -> Result<
             tried.push((tier, why));
             continue;
         }
-        if let Some(why) = spec.apart.as_ref().filter(|_| tier != Tier::Ptrace) {
-            tried.push((tier, format!("the ranks of this job cannot share a PID namespace: {why}")));
+        let traces = tier == Tier::Ptrace;
+        // A jail that others enter is a namespace; and a rank that has none is held by ptrace (see `start`).
+        if traces && holds || !traces && spec.ranks.is_some() && !holds {
             continue;
         }
-        let traces = tier == Tier::Ptrace;
         let role = match (traces, holds) {
             (true, _) => Role::Tracer,
             (_, true) => Role::Jail,

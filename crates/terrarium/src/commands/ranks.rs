@@ -61,7 +61,16 @@ pub(super) fn hold(running: Running, args: &RunArgs, spec: &JailSpec, watch: &mu
     let host = Host::default();
     let before = outcome.shared_before.take();
     let left = before.map(|before| clean_shared(&host, user(), &before, args.clean_shm)).unwrap_or_default();
-    let report = report_of(args, spec, outcome, watch, user(), left);
+    let mut report = report_of(args, spec, outcome, watch, user(), left);
+    // One message has to hold it.
+    let long = |words: &[String]| words.iter().map(|w| w.len() + 3).sum::<usize>() > 16 << 10;
+    while long(&report.command) {
+        report.command.truncate(report.command.len() / 2);
+        report.command.push("…".to_owned());
+        if report.command.len() <= 2 {
+            report.command = vec!["…".to_owned()];
+        }
+    }
     if let (Shared::Holder(Some(last)), Ok(text)) = (shared, serde_json::to_string(&report)) {
         last.tell(text);
     }

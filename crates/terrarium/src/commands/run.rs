@@ -51,7 +51,7 @@ pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
         Started::Job(running) => running,
         Started::Holder(running) => return Ok(ranks::hold(running, &args, &spec, &mut watch)),
     };
-    if !args.quiet {
+    if !args.quiet && !running.plan().is_told {
         for finding in &running.plan().findings {
             summary::print_finding(finding);
         }
@@ -285,7 +285,6 @@ fn spec_of(
         keep: Vec::new(),
         has_terminal: has_terminal(),
         ranks,
-        apart: None,
         nested: std::env::var_os("TERRARIUM_JOB").is_some(),
     };
     Ok((spec, job_cpus))

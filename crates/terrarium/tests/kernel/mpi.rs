@@ -216,14 +216,25 @@ fn ranks_that_ask_for_something_else_are_refused() {
 }
 
 #[test]
-fn where_they_cannot_meet_none_has_a_pid_namespace() {
+fn where_they_cannot_share_none_has_a_pid_namespace() {
+    let name = format!("apart-{}", std::process::id());
+    let done = by_hand(Tier::Traced, &[], &name).run();
+    let own = std::fs::read_link("/proc/self/ns/pid").unwrap();
+    done.code_is(0).out_has(own.to_str().unwrap());
+    done.err_has("share no jail (user namespaces are not to be had)").err_has("tier ptrace");
+}
+
+#[test]
+fn another_users_hold_on_the_meeting_place_is_an_error() {
     requires!(is_root(), "to hold the place as another user");
     let (uid, _) = user();
     let name = format!("squatted-{}", std::process::id());
-    // Somebody else was there first.
+    let link = std::fs::read_link("/proc/self/ns/pid").unwrap();
+    let space = link.to_str().unwrap().trim_matches(|c: char| !c.is_ascii_digit()).to_owned();
+    // Somebody else was there first, and may be gone for the next rank: half of the job would be apart.
     let script = format!(
         "import socket, sys\ns = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)\n\
-         s.bind('\\0terrarium-{uid}-Open MPI {name}'); s.listen(); print('ready', flush=True); sys.stdin.read()\n"
+         s.bind('\\0terrarium-{uid}-{space}-Open MPI {name}'); s.listen(); print('ready', flush=True); sys.stdin.read()\n"
     );
     let mut squatter = Command::new("/usr/bin/python3")
         .args(["-c", &script])
@@ -235,9 +246,45 @@ fn where_they_cannot_meet_none_has_a_pid_namespace() {
     let done = by_hand(Tier::User, &[], &name).run();
     squatter.kill().unwrap();
     squatter.wait().unwrap();
-    let own = std::fs::read_link("/proc/self/ns/pid").unwrap();
-    done.code_is(0).out_has(own.to_str().unwrap());
-    done.err_has("share no jail (another user holds their meeting place)").err_has("tier ptrace");
+    done.code_is(125).err_has("another user holds the place where its ranks meet");
+}
+
+#[test]
+fn the_job_gets_nothing_from_the_holder() {
+    for tier in tiers().into_iter().filter(|t| *t != Tier::Traced) {
+        let name = format!("inside-{}-{tier:?}", std::process::id());
+        // It finds the holder's socket, and asks to be let in as a rank does.
+        let script = "import socket, sys\n\
+            names = [l.split()[-1] for l in open('/proc/net/unix') if '@terrarium-' in l and sys.argv[1] in l]\n\
+            path = '\\0' + [l.rstrip('\\n')[l.index('@terrarium-') + 1:] for l in open('/proc/net/unix') if sys.argv[1] in l][0]\n\
+            s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.connect(path); s.settimeout(5)\n\
+            try:\n  s.send(b'{\"Join\":\"\"}'); print('answer', s.recv(1000))\n\
+            except OSError as e: print('nothing', e)\n";
+        let done = job(tier, ["-q"], ["/usr/bin/python3", "-c", script, &name])
+            .env("OMPI_COMM_WORLD_RANK", "0")
+            .env("OMPI_COMM_WORLD_LOCAL_SIZE", "2")
+            .env("PMIX_NAMESPACE", &name)
+            .run();
+        let closed = done.out.contains("nothing") || done.out.contains("answer b''");
+        assert!(done.code == Some(0) && closed, "{tier:?} {}{}", done.out, done.err);
+    }
+}
+
+#[test]
+fn a_first_rank_that_dies_before_it_joins_leaves_no_holder() {
+    for tier in tiers().into_iter().filter(|t| *t != Tier::Traced) {
+        let mut marks = Vec::new();
+        for step in 0..20u64 {
+            let started =
+                by_hand(tier, &["-q"], &format!("early-{}-{tier:?}-{step}", std::process::id())).start();
+            std::thread::sleep(Duration::from_micros(step * 300));
+            started.signal("KILL");
+            marks.push(started.job_mark());
+            let mut child = started.child;
+            child.wait().unwrap();
+        }
+        wait_until("the end of all holders", || marks.iter().all(|mark| marked(mark).is_empty()));
+    }
 }
 
 #[test]
