@@ -204,8 +204,13 @@ class Kernel:
 def nothing_left(what, keys, ports=()):
     until(f"the end of all processes after {what}", lambda: not alive(keys), GRACE + 10)
     for port in ports:
-        with socket.socket() as probe:
-            check(probe.connect_ex(("127.0.0.1", port)) != 0, "port", port, "is open after", what)
+        # The kernel takes a dying process's memory, by which it is found here, before its files.
+        until(f"the end of port {port} after {what}", lambda: is_closed(port), GRACE + 10)
+
+
+def is_closed(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def interrupt():
