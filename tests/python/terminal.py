@@ -36,8 +36,8 @@ class Terminal:
                 self.text += data.decode(errors="replace")
                 return
 
-    def expect(self, pattern, seconds=60):
-        """Waits for a pattern; what came before it is used up."""
+    def expect(self, pattern, seconds=25):
+        """Waits for a pattern, less long than the test waits for this script; what came before it is used up."""
         end = time.monotonic() + seconds
         while True:
             found = re.search(pattern, self.text)

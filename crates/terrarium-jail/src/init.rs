@@ -13,13 +13,13 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use terrarium_core::CpuSet;
-use terrarium_sys::Errno;
 use terrarium_sys::fds::{Channel, Incoming, close_from, let_go_of_standard_files};
 use terrarium_sys::process::{
-    self, Command, Forked, Namespaces, WaitStatus, clone_process, exit_now, peek_ended, signal_one, wait_for,
+    self, Command, Forked, WaitStatus, clone_into_cgroup, exit_now, peek_ended, signal_one, wait_for,
 };
 use terrarium_sys::signals::{Inherited, SignalFd};
 use terrarium_sys::step::{Interpreter, Planned};
+use terrarium_sys::{Errno, signals};
 
 use crate::affinity;
 use crate::children::Tender;
@@ -181,15 +181,33 @@ fn hand_over_namespaces(channel: &Channel) {
 
 /// Starts the main process, straight into its cgroup where the kernel can.
 fn start_main(init: &Init<'_>, notes: u64, listener_channel: Option<&Channel>) -> Result<i32, Errno> {
-    if init.cgroup.is_some() {
-        match clone_process(Namespaces::default(), init.cgroup) {
-            Ok(Forked::Child) => become_main(init, notes, true, listener_channel),
+    let own_status = fs::File::open("/proc/self/status").ok();
+    let begin = |joined| -> i32 {
+        if let Some(status) = &own_status {
+            catch_up(status);
+        }
+        become_main(init, notes, joined, listener_channel)
+    };
+    if let Some(cgroup) = init.cgroup {
+        match clone_into_cgroup(cgroup) {
+            Ok(Forked::Child) => exit_now(begin(true)),
             Ok(Forked::Parent(pid)) => return Ok(pid),
             Err(Errno::ENOSYS | Errno::E2BIG | Errno::EINVAL) => {}
             Err(errno) => return Err(errno),
         }
     }
-    process::spawn_sharing(&mut || become_main(init, notes, false, listener_channel))
+    process::spawn_sharing(&mut || begin(false))
+}
+
+/// In the main process: takes the signals that came to the group before it was one of it. Init, which is told of them
+/// too and believes that they were for both, waits meanwhile and has not read any.
+fn catch_up(status_of_init: &fs::File) {
+    let Ok(text) = std::io::read_to_string(status_of_init) else { return };
+    // In this order: the kernel signals the youngest member of a group first.
+    let missed = signals::pending_in(&text) & !signals::pending();
+    for signal in signals::forwarded_in(missed) {
+        let _ = signal_one(std::process::id() as i32, signal);
+    }
 }
 
 pub(crate) fn become_main(

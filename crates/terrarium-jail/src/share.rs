@@ -132,7 +132,7 @@ pub(crate) fn find_holder(ranks: &Ranks, namespace: u64) -> Result<Met, JailErro
             // Not held some other way: the next rank might find the place free, and be in another PID namespace.
             Ok(Meeting::Taken) => return Err(failed("another user holds the place where its ranks meet")),
             Ok(Meeting::First(listener)) => {
-                match clone_process(Namespaces::default(), None).map_err(system("starting a process"))? {
+                match clone_process(Namespaces::default()).map_err(system("starting a process"))? {
                     Forked::Child => {
                         // What ends one rank, and what reads its output to the end, must not wait for this one.
                         leave_group();

@@ -73,7 +73,7 @@ fn powerless(host: &Host, spec: &JailSpec) -> Option<String> {
     let namespaces = Namespaces { user: true, mount: true, ..Namespaces::default() };
     let mut steps: Vec<Planned> = identity_steps().into();
     steps.push(Step::DetachMounts.into());
-    let failed = match clone_process(namespaces, None) {
+    let failed = match clone_process(namespaces) {
         Ok(Forked::Child) => exit_now(i32::from(Interpreter::new().run(&steps).is_err())),
         Ok(Forked::Parent(pid)) => {
             wait_for(pid, true).ok().flatten().is_some_and(|w| w.status != WaitStatus::Exited(0))
@@ -100,7 +100,7 @@ fn stands_against(host: &Host, spec: &JailSpec, tier: Tier) -> Option<String> {
 
 /// Whether this process may trace its children.
 fn try_ptrace() -> Result<(), Errno> {
-    match clone_process(Namespaces::default(), None)? {
+    match clone_process(Namespaces::default())? {
         Forked::Child => loop {
             std::thread::park();
         },
@@ -147,7 +147,7 @@ pub fn preview(host: &Host, spec: &JailSpec) -> Result<Plan, JailError> {
             ipc: true,
             ..Namespaces::default()
         };
-        match clone_process(namespaces, None) {
+        match clone_process(namespaces) {
             Ok(Forked::Child) => exit_now(0),
             Ok(Forked::Parent(pid)) => {
                 let _ = wait_for(pid, true);
@@ -323,7 +323,7 @@ fn can_have_namespaces(host: &Host, spec: &JailSpec) -> Result<bool, JailError> 
         }
         let namespaces =
             Namespaces { user: tier == Tier::Userns, pid: true, mount: true, ..Namespaces::default() };
-        match clone_process(namespaces, None) {
+        match clone_process(namespaces) {
             Ok(Forked::Child) => exit_now(0),
             Ok(Forked::Parent(pid)) => return Ok(wait_for(pid, true).is_ok()),
             Err(Errno::EPERM) => {}
@@ -353,7 +353,7 @@ fn start_rank(
     let command = strings(spec, &plan.job, None)?;
     let (ours, theirs) = Channel::pair().map_err(system("making a socket"))?;
     let clock = (Instant::now(), SystemTime::now());
-    match clone_process(Namespaces::default(), None).map_err(system("starting a process"))? {
+    match clone_process(Namespaces::default()).map_err(system("starting a process"))? {
         Forked::Child => {
             drop(ours);
             crate::init::run(&Init {
@@ -454,7 +454,7 @@ fn try_tiers(host: &Host, spec: &JailSpec, taken: Taken, holds: bool) -> Result<
         };
         let started = Instant::now();
         let started_at = SystemTime::now();
-        match clone_process(plan.namespaces, None) {
+        match clone_process(plan.namespaces) {
             Ok(Forked::Child) => {
                 drop(ours);
                 crate::init::run(&Init {

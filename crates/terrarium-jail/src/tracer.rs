@@ -4,6 +4,7 @@
 //! kills all that a thread traces when it ends ([`trace`]). What was killed then becomes the first thread's to wait for, as
 //! init is the parent of every orphan.
 
+use std::fs;
 use std::os::fd::OwnedFd;
 use std::sync::Mutex;
 use std::sync::mpsc;
@@ -12,10 +13,9 @@ use std::time::Duration;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{pipe2, read, write};
-use terrarium_sys::Errno;
 use terrarium_sys::fds::Channel;
-use terrarium_sys::process::{Forked, Namespaces, clone_process, exit_now};
-use terrarium_sys::trace;
+use terrarium_sys::process::{Forked, Namespaces, clone_process, exit_now, signal_one};
+use terrarium_sys::{Errno, signals, trace};
 
 use crate::init::{Init, State, become_main, lock};
 use crate::wire::{FromInit, what};
@@ -51,7 +51,7 @@ pub(crate) fn start_main(
     let (go, going) = pipe2(OFlag::O_CLOEXEC)?;
     // The child of a process that is closed to ptrace would be so too; nothing of the job runs yet.
     trace::set_dumpable(true);
-    match clone_process(Namespaces::default(), None)? {
+    match clone_process(Namespaces::default())? {
         Forked::Child => {
             drop(going);
             // End of file: init has failed, and says so itself.
@@ -60,7 +60,16 @@ pub(crate) fn start_main(
             }
             become_main(init, notes, false, listener_channel)
         }
-        Forked::Parent(pid) => Ok((pid, Some(going))),
+        Forked::Parent(pid) => {
+            // Signals that came to the group before it was one of it.
+            let ours = signals::pending();
+            if let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) {
+                for signal in signals::forwarded_in(ours & !signals::pending_in(&status)) {
+                    let _ = signal_one(pid, signal);
+                }
+            }
+            Ok((pid, Some(going)))
+        }
     }
 }
 

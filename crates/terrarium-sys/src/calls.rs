@@ -80,7 +80,7 @@ pub(crate) fn probe_nproc() -> Result<(), Errno> {
         Errno::result(libc::getrlimit(libc::RLIMIT_NPROC, &raw mut before))?;
         let probe = libc::rlimit { rlim_cur: 2, rlim_max: before.rlim_max };
         Errno::result(libc::setrlimit(libc::RLIMIT_NPROC, &raw const probe))?;
-        let forked = crate::process::clone_process(crate::process::Namespaces::default(), None);
+        let forked = crate::process::clone_process(crate::process::Namespaces::default());
         if let Ok(crate::process::Forked::Child) = forked {
             crate::process::exit_now(0);
         }

@@ -239,7 +239,7 @@ mod tests {
     /// Runs `then` in a child that has put `landlock` on; its result is the exit status.
     fn inside(landlock: Landlock, then: impl Fn() -> u8) -> WaitStatus {
         let steps = [Step::NoNewPrivileges.into(), Step::Landlock(landlock).into()];
-        match clone_process(Namespaces::default(), None).unwrap() {
+        match clone_process(Namespaces::default()).unwrap() {
             Forked::Child => match Interpreter::new().run(&steps) {
                 Ok(()) => exit_now(i32::from(then())),
                 Err(failed) => exit_now(100 + failed.errno as i32),

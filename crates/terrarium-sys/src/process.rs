@@ -67,42 +67,47 @@ struct CloneArgs {
 
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
-/// Copies this process into new namespaces and, where the kernel can (5.7), straight into a cgroup.
+/// Copies this process into new namespaces.
 ///
-/// The child shares nothing with the parent but open files. Fails with
-/// `ENOSYS` or `E2BIG` if `cgroup` is given and the kernel cannot; the caller then clones
-/// without and moves the child by writing to `cgroup.procs`.
+/// The child shares nothing with the parent but open files.
 ///
 /// Only for a single-threaded process: in the child, locks of other threads would stay locked for ever.
 /// That is checked, at the price of one `readdir`, in debug builds.
-pub fn clone_process(namespaces: Namespaces, cgroup: Option<BorrowedFd<'_>>) -> Result<Forked, Errno> {
+pub fn clone_process(namespaces: Namespaces) -> Result<Forked, Errno> {
     debug_assert!(is_single_threaded(), "clone_process in a process with threads");
-    let result = match cgroup {
-        Some(fd) => {
-            let args = CloneArgs {
-                flags: namespaces.flags() as u64 | CLONE_INTO_CGROUP,
-                exit_signal: libc::SIGCHLD as u64,
-                cgroup: fd.as_raw_fd() as u64,
-                ..CloneArgs::default()
-            };
-            // SAFETY: no CLONE_VM and no new stack, so the child returns here on a copy of this
-            // stack like after fork; `args` is laid out as the kernel reads it and outlives the call.
-            unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) }
-        }
-        // clone, not clone3: RHEL 8's kernel (4.18) has no clone3, and nothing else of it is needed.
-        // SAFETY: as above; a null stack means a copy of the parent's. The order of the last two
-        // arguments differs between architectures, but both are null.
-        None => unsafe {
-            libc::syscall(
-                libc::SYS_clone,
-                (namespaces.flags() | libc::SIGCHLD) as libc::c_ulong,
-                0usize,
-                0usize,
-                0usize,
-                0usize,
-            )
-        },
+    // clone, not clone3: RHEL 8's kernel (4.18) has no clone3, and nothing else of it is needed.
+    // SAFETY: no CLONE_VM and no new stack, so the child returns here on a copy of this stack like after fork. The
+    // order of the last two arguments differs between architectures, but both are null.
+    forked(unsafe {
+        libc::syscall(
+            libc::SYS_clone,
+            (namespaces.flags() | libc::SIGCHLD) as libc::c_ulong,
+            0usize,
+            0usize,
+            0usize,
+            0usize,
+        )
+    })
+}
+
+/// Copies this process straight into a cgroup (Linux 5.7), and waits until the child executes another program or ends.
+///
+/// Fails with `ENOSYS` or `E2BIG` if the kernel cannot; the caller then clones without and moves the child by writing
+/// to `cgroup.procs`. Only for a single-threaded process, like [`clone_process`].
+pub fn clone_into_cgroup(cgroup: BorrowedFd<'_>) -> Result<Forked, Errno> {
+    debug_assert!(is_single_threaded(), "clone_into_cgroup in a process with threads");
+    let args = CloneArgs {
+        flags: libc::CLONE_VFORK as u64 | CLONE_INTO_CGROUP,
+        exit_signal: libc::SIGCHLD as u64,
+        cgroup: cgroup.as_raw_fd() as u64,
+        ..CloneArgs::default()
     };
+    // SAFETY: no CLONE_VM and no new stack, so the child returns here on a copy of this
+    // stack like after fork; `args` is laid out as the kernel reads it and outlives the call.
+    forked(unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) })
+}
+
+fn forked(result: libc::c_long) -> Result<Forked, Errno> {
     match Errno::result(result)? {
         0 => Ok(Forked::Child),
         pid => Ok(Forked::Parent(pid as i32)),
@@ -438,7 +443,7 @@ mod tests {
     fn run(args: &[&str]) -> Waited {
         let args: Vec<CString> = args.iter().map(|a| CString::new(*a).unwrap()).collect();
         let command = Command::new(args, vec![c"PATH=/usr/bin:/bin".to_owned(), c"A=b".to_owned()]);
-        match clone_process(Namespaces::default(), None).unwrap() {
+        match clone_process(Namespaces::default()).unwrap() {
             Forked::Child => {
                 let e = command.exec();
                 exit_now(if e == Errno::ENOENT { 127 } else { 126 })

@@ -93,6 +93,35 @@ impl Inherited {
     }
 }
 
+/// A set of signals, as /proc prints them: bit `n - 1` for signal `n`.
+pub type Set = u64;
+
+/// Signals that have been sent to this process and are blocked.
+pub fn pending() -> Set {
+    // SAFETY: all-zero is a valid sigset_t to be filled; the functions take live sets.
+    unsafe {
+        let mut set: libc::sigset_t = zeroed();
+        libc::sigpending(&raw mut set);
+        (1..=64).filter(|signal| libc::sigismember(&raw const set, *signal) == 1).map(bit).sum()
+    }
+}
+
+/// The same of another process, by its /proc/PID/status.
+pub fn pending_in(status: &str) -> Set {
+    let field = |name| status.lines().find_map(|line: &str| line.strip_prefix(name));
+    let set = |name| field(name).and_then(|text| Set::from_str_radix(text.trim(), 16).ok()).unwrap_or(0);
+    set("SigPnd:") | set("ShdPnd:")
+}
+
+/// Those of a set that are passed on to the job.
+pub fn forwarded_in(set: Set) -> impl Iterator<Item = c_int> {
+    FORWARDED.iter().copied().filter(move |signal| set & bit(*signal) != 0)
+}
+
+fn bit(signal: c_int) -> Set {
+    1 << (signal - 1)
+}
+
 /// A signal that arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received {
@@ -161,6 +190,25 @@ pub fn stop_self(signal: c_int) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pending_signals_are_seen_from_both_sides() {
+        // One that stays blocked in this thread, and is nobody else's in the tests.
+        let signal = libc::SIGWINCH;
+        // SAFETY: plain signal calls on a live set; the signal is ignored by default.
+        unsafe {
+            let mut set: libc::sigset_t = zeroed();
+            libc::sigaddset(&raw mut set, signal);
+            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+            assert_eq!(pending() & bit(signal), 0);
+            libc::pthread_kill(libc::pthread_self(), signal);
+        }
+        let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+        assert_eq!(forwarded_in(pending()).collect::<Vec<_>>(), [signal]);
+        assert_eq!(pending_in(&status), bit(signal));
+        assert_eq!(pending_in("ShdPnd:\t0000000000004001\nSigPnd:\t0000000000000002\n"), 0x4003);
+        assert_eq!(pending_in("ShdPnd: what is this\n"), 0);
+    }
 
     #[test]
     fn dispositions_are_seen_and_set() {

@@ -1,6 +1,7 @@
 //! Signals reach the job as if it were run plainly, each once; its status comes back.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
 use crate::support::{Tier, job, program, sh, tiers};
@@ -200,5 +201,23 @@ fn a_pipe_that_the_job_closes_is_closed() {
         std::io::Read::read_to_end(&mut out, &mut text).unwrap();
         started.signal("TERM");
         started.finish();
+    }
+}
+
+#[test]
+fn a_signal_to_the_group_is_not_lost_while_the_job_starts() {
+    for tier in tiers() {
+        let runs = if crate::support::is_small() { 6 } else { 60 };
+        for run in 0..runs {
+            let started = job(tier, ["--grace", "40s"], ["sleep", "50"]).start();
+            // Over the few milliseconds that a start takes.
+            std::thread::sleep(Duration::from_micros(5000 * run / runs));
+            started.signal_group("TERM");
+            let done = started.finish();
+            // Before terrarium had taken signals over it died of it itself.
+            let by_the_signal = done.status.signal() == Some(15);
+            // 137 if it was lost: killed after the grace.
+            assert!(by_the_signal || done.code == Some(143), "{tier:?}: {:?} {}", done.status, done.err);
+        }
     }
 }
