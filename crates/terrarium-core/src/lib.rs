@@ -11,6 +11,7 @@ pub mod finding;
 pub mod gpus;
 pub mod job_id;
 pub mod report;
+pub mod sample;
 pub mod threads;
 pub mod tier;
 

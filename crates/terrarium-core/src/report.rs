@@ -42,6 +42,12 @@ pub struct RunReport {
     pub ranks: Option<u32>,
     /// The limits and what enforced each.
     pub limits: Limits,
+    /// CPUs that the job could use.
+    #[serde(default)]
+    pub cpus: Option<u64>,
+    /// The program that the main process ran when it was first looked at.
+    #[serde(default)]
+    pub executable: Option<String>,
     /// What it used.
     pub usage: Usage,
     /// What was still there when the main process had ended.
@@ -138,6 +144,9 @@ pub enum Source {
     Wait4,
     /// Looked at from time to time: short peaks are missing.
     Sampled,
+    /// Looked at from time to time and added up over processes: what they share counts several times, so that it is an
+    /// upper bound of what was there at these moments.
+    SampledSum,
 }
 
 /// A figure with its source.
@@ -164,6 +173,11 @@ impl<T> Measured<T> {
     pub fn sampled(value: T) -> Self {
         Measured { value, source: Source::Sampled }
     }
+
+    /// Seen in samples, added up over processes.
+    pub fn sampled_sum(value: T) -> Self {
+        Measured { value, source: Source::SampledSum }
+    }
 }
 
 /// What a job used. `None` means "not known", never 0.
@@ -175,10 +189,56 @@ pub struct Usage {
     pub memory_peak: Option<Measured<Bytes>>,
     /// The peak met the limit: what the job would have used without it is not known.
     pub memory_saturated: bool,
+    /// Highest working set: memory without file pages that were not used lately.
+    #[serde(default)]
+    pub memory_working_set_peak: Option<Measured<Bytes>>,
+    /// Highest sum of anonymous and shared memory: what cannot be dropped and read again.
+    #[serde(default)]
+    pub memory_anonymous_shared_peak: Option<Measured<Bytes>>,
+    /// Time in which some thread waited for memory, seconds (PSI of the cgroup).
+    #[serde(default)]
+    pub memory_pressure_seconds: Option<f64>,
     /// Most processes at once.
     pub processes_peak: Option<Measured<u64>>,
     /// Most threads at once.
     pub threads_peak: Option<Measured<u64>>,
+    /// Page faults that needed no I/O.
+    #[serde(default)]
+    pub faults_minor: Option<Measured<u64>>,
+    /// Page faults that waited for I/O.
+    #[serde(default)]
+    pub faults_major: Option<Measured<u64>>,
+    /// Times a thread waited for something.
+    #[serde(default)]
+    pub switches_voluntary: Option<Measured<u64>>,
+    /// Times a thread had to make room for another.
+    #[serde(default)]
+    pub switches_involuntary: Option<Measured<u64>>,
+    /// Bytes read by read(2) and its kin.
+    #[serde(default)]
+    pub read: Option<Measured<Bytes>>,
+    /// Bytes written by write(2) and its kin.
+    #[serde(default)]
+    pub written: Option<Measured<Bytes>>,
+    /// GPUs, where the driver was asked.
+    #[serde(default)]
+    pub gpu: Option<GpuUsage>,
+    /// Looks taken.
+    #[serde(default)]
+    pub samples: u64,
+}
+
+/// What a job used of GPUs, as seen in samples.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GpuUsage {
+    /// GPUs that the job could see.
+    pub devices: u32,
+    /// GPUs on which a process of the job was seen.
+    pub used: u32,
+    /// Use of those GPUs on average, percent of one (the driver's figure: time in which some kernel ran).
+    pub use_percent: Option<f64>,
+    /// Most memory of the job's processes, all GPUs together.
+    pub memory_peak: Option<Bytes>,
 }
 
 /// What a job left behind when its main process had ended.
@@ -240,6 +300,8 @@ mod tests {
                 memory: Some(Limit { value: Bytes::mib(5), enforced_by: Some(Enforcer::RlimitData) }),
                 ..Limits::default()
             },
+            cpus: Some(2),
+            executable: None,
             usage: Usage::default(),
             left_behind: LeftBehind::default(),
             orphans_ended: 2,

@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 pub mod advice;
+pub mod history;
 pub mod sampler;
+pub mod series;
 
 pub use sampler::Sampler;

@@ -28,6 +28,11 @@ pub fn main() -> u8 {
     let result = match cli.command {
         cli::Command::Run(args) => commands::run::run(args),
         cli::Command::Reap(args) => commands::reap::run(&args),
+        cli::Command::Show(args) => commands::show::run(&args),
+        cli::Command::Top(args) => commands::top::run(&args),
+        cli::Command::Trial(args) => commands::trial::run(&args),
+        cli::Command::Advise(args) => commands::advise::run(&args),
+        cli::Command::Limits(args) => commands::limits::run(&args),
         cli::Command::Kernel(args) => commands::kernel::run(args.command),
     };
     match result {

@@ -1,7 +1,12 @@
 //! One file a command.
 
+pub(crate) mod advise;
 pub(crate) mod kernel;
+pub(crate) mod limits;
 pub(crate) mod only;
 mod ranks;
 pub(crate) mod reap;
 pub(crate) mod run;
+pub(crate) mod show;
+pub(crate) mod top;
+pub(crate) mod trial;

@@ -385,6 +385,7 @@ fn usage_of(outcome: &Outcome, watch: &Watch) -> Usage {
             .tasks_peak
             .map(Measured::cgroup)
             .or_else(|| seen.then(|| Measured::sampled(watch.sampler.threads_peak))),
+        ..Usage::default()
     }
 }
 
@@ -432,6 +433,8 @@ pub(super) fn report_of(
         tier: outcome.tier,
         ranks: outcome.ranks,
         limits: outcome.limits,
+        cpus: Some(watch.cpus as u64),
+        executable: None,
         usage,
         left_behind: LeftBehind { processes: outcome.killed, names, shared },
         orphans_ended: outcome.orphans_ended,

@@ -1,5 +1,10 @@
 //! The one definition of the flags: parsing, help, man page and completions come from here.
 
+pub mod advise;
+pub mod limits;
+pub mod show;
+pub mod top;
+
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -34,6 +39,16 @@ pub enum Command {
     /// nobody uses, and processes that hold GPU memory. Ends the processes and removes the cgroups that carry a terrarium
     /// mark; everything else is only listed.
     Reap(ReapArgs),
+    /// Show what was recorded of a job: charts in the terminal, a page, pictures
+    Show(show::ShowArgs),
+    /// The jobs of this node, live
+    Top(top::TopArgs),
+    /// A short run that says what to ask for
+    Trial(Box<advise::TrialArgs>),
+    /// What to ask for next time, from earlier runs of the same command
+    Advise(advise::AdviseArgs),
+    /// Measure which limits hold on this node
+    Limits(limits::LimitsArgs),
     /// Make Jupyter kernels that run in a jail
     ///
     /// A kernel spec of terrarium's starts each kernel by `terrarium run`: interrupt, restart and shutdown work as
