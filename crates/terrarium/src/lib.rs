@@ -11,6 +11,7 @@ mod error;
 mod nvml;
 mod out;
 mod summary;
+mod whole_file;
 
 use clap::Parser;
 use terrarium_core::exit;
