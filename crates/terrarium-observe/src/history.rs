@@ -175,6 +175,15 @@ pub fn series_of(host: &str, started: f64, job: &str) -> PathBuf {
     Path::new("series").join(format!("{:.0}-{}-{job}.arrow", started.max(0.0), plain(host)))
 }
 
+/// The series of a run, if one was kept, below the history's directory.
+pub fn find_series(directory: &Path, job: &str) -> Option<PathBuf> {
+    let ending = format!("-{job}.arrow");
+    let files = fs::read_dir(directory.join("series")).ok()?.flatten();
+    let mut names = files.map(|f| f.file_name());
+    let name = names.find(|name| name.to_str().is_some_and(|name| name.ends_with(&ending)))?;
+    Some(Path::new("series").join(name))
+}
+
 /// Removes the oldest series beyond what is kept.
 pub fn trim_series(directory: &Path) -> io::Result<()> {
     let mut files: Vec<(PathBuf, u64)> = fs::read_dir(directory.join("series"))?

@@ -29,7 +29,11 @@ fn choose(variable: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
 }
 
 /// Adds a run; what hinders it is told, for the run itself is none the worse for it.
-pub(crate) fn add(directory: &std::path::Path, report: &RunReport, series: Option<PathBuf>) -> Option<Finding> {
+pub(crate) fn add(
+    directory: &std::path::Path,
+    report: &RunReport,
+    series: Option<PathBuf>,
+) -> Option<Finding> {
     let entry = Entry { report: report.clone(), series };
     let error = history::append(directory, &entry).err()?;
     Some(not_written(directory, &error.to_string()))
@@ -52,7 +56,10 @@ mod tests {
         assert_eq!(with(&[]), None);
         assert_eq!(with(&[("HOME", "/h")]), Some("/h/.local/share/terrarium/history".into()));
         assert_eq!(with(&[("HOME", "/h"), ("XDG_DATA_HOME", "/d")]), Some("/d/terrarium/history".into()));
-        assert_eq!(with(&[("HOME", "/h"), ("XDG_DATA_HOME", "d")]), Some("/h/.local/share/terrarium/history".into()));
+        assert_eq!(
+            with(&[("HOME", "/h"), ("XDG_DATA_HOME", "d")]),
+            Some("/h/.local/share/terrarium/history".into())
+        );
         assert_eq!(with(&[("HOME", "/h"), ("TERRARIUM_HISTORY", "off")]), None);
         assert_eq!(with(&[("HOME", "/h"), ("TERRARIUM_HISTORY", "/x")]), Some("/x".into()));
     }

@@ -4,7 +4,7 @@
 //! whatever is killed. Flushes come every 10 s, and less often as the file grows: at most 0.3 % of the run is lost.
 
 use std::collections::VecDeque;
-use std::fs;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,8 @@ use terrarium_observe::series::Encoder;
 use terrarium_sys::fds::{Channel, Incoming, close_from, let_go_of_standard_files};
 use terrarium_sys::process::{Forked, Namespaces, clone_process, exit_now, set_name, signal_one, wait_for};
 
-use crate::whole_file::replace;
+use crate::error::CliError;
+use crate::whole_file::{Destination, replace};
 
 const FLUSH: Duration = Duration::from_secs(10);
 
@@ -43,7 +44,15 @@ impl Recorder {
     /// `asked_for`: by name, so that there will be a file however short the job is.
     pub(crate) fn new(path: PathBuf, start: SeriesStart, asked_for: bool) -> Self {
         let from = Duration::from_secs(if asked_for { 1 } else { 10 });
-        Recorder { path, start, from, asked_for, began: Instant::now(), pending: VecDeque::new(), writer: None }
+        Recorder {
+            path,
+            start,
+            from,
+            asked_for,
+            began: Instant::now(),
+            pending: VecDeque::new(),
+            writer: None,
+        }
     }
 
     /// Takes a sample. Never waits: what the writer has no room for now is kept for the next time.
@@ -75,7 +84,9 @@ impl Recorder {
         }
         let deadline = Instant::now() + PATIENCE;
         let late = || format!("the file system did not answer within {} s", PATIENCE.as_secs());
-        let Some((channel, pid)) = self.writer.take() else { return Err("no process could be started".to_owned()) };
+        let Some((channel, pid)) = self.writer.take() else {
+            return Err("no process could be started".to_owned());
+        };
         let mut parts: VecDeque<Vec<u8>> = self.pending.iter().map(encode).collect();
         let json = serde_json::to_vec(report).unwrap_or_default();
         parts.extend(json.chunks(PART).map(|part| [b"r", part].concat()));
@@ -95,7 +106,9 @@ impl Recorder {
         let answered = channel.wait(deadline.saturating_duration_since(Instant::now()));
         let mut buffer = [0; 1024];
         let answer = match channel.receive(&mut buffer) {
-            Ok(Incoming::Message(n, _)) if answered => Some(String::from_utf8_lossy(&buffer[..n]).into_owned()),
+            Ok(Incoming::Message(n, _)) if answered => {
+                Some(String::from_utf8_lossy(&buffer[1..n]).into_owned())
+            }
             Ok(Incoming::Nothing) => None,
             _ => Some("its writer was killed".to_owned()),
         };
@@ -120,11 +133,11 @@ fn start_writer(path: &Path, start: &SeriesStart) -> Option<(Channel, i32)> {
             drop(ours);
             // Nothing else of the supervisor's: init sees by a closed channel that its supervisor is gone.
             let_go_of_standard_files(true);
-            close_from(3, &[theirs.number()]);
+            close_from(3, &[theirs.as_fd().as_raw_fd()]);
             set_name("terrarium-rec");
-            let answer = write_series(&theirs, path, start).err().unwrap_or_default();
-            let end = answer.floor_char_boundary(1000);
-            let _ = theirs.send(&answer.as_bytes()[..end], None);
+            let why = write_series(&theirs, path, start).err().unwrap_or_default();
+            let answer = [b"a", &why.as_bytes()[..why.floor_char_boundary(1000)]].concat();
+            let _ = theirs.send(&answer, None);
             exit_now(0)
         }
         Forked::Parent(pid) => Some((ours, pid)),
@@ -135,6 +148,10 @@ fn start_writer(path: &Path, start: &SeriesStart) -> Option<(Channel, i32)> {
 fn write_series(channel: &Channel, path: &Path, start: &SeriesStart) -> Result<(), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let began = Instant::now();
+    if let Some(directory) = path.parent() {
+        // That of the history, or there already.
+        let _ = terrarium_observe::history::make(directory);
+    }
     let mut encoder = Encoder::new(start.clone()).map_err(|e| text(&e))?;
     let mut json: Vec<u8> = Vec::new();
     let mut flush_at = Duration::ZERO;
@@ -143,7 +160,7 @@ fn write_series(channel: &Channel, path: &Path, start: &SeriesStart) -> Result<(
         let now = began.elapsed();
         if now >= flush_at {
             // What fails now (a full disk) may work at the next time, or at the end.
-            let _ = encoder.file(None).map(|bytes| replace(path, &bytes));
+            let _ = encoder.file(None).map(|bytes| replace(path, &bytes, false));
             let now = began.elapsed();
             flush_at = now + FLUSH.max(now / FLUSH_SHARE);
         }
@@ -166,7 +183,7 @@ fn write_series(channel: &Channel, path: &Path, start: &SeriesStart) -> Result<(
         };
         if let Some(report) = report {
             let bytes = encoder.file(report.as_ref()).map_err(|e| text(&e))?;
-            return replace(path, &bytes).map_err(|e| text(&e));
+            return replace(path, &bytes, false).map_err(|e| text(&e));
         }
     }
 }
@@ -202,15 +219,12 @@ fn decode(bytes: &[u8]) -> Option<Sample> {
 }
 
 /// Refuses a file that could not be written, before the job has run for a day.
-pub(crate) fn check(path: &Path) -> Result<(), String> {
-    match fs::symlink_metadata(path) {
-        Ok(found) if found.is_dir() => return Err("is a directory; name a file".to_owned()),
-        Ok(found) if !found.is_file() => {
-            return Err("is no plain file: a series is replaced whole while it grows".to_owned());
-        }
-        _ => {}
+pub(crate) fn check(path: &Path) -> Result<PathBuf, CliError> {
+    let refuse = |why: &str| CliError::Path { flag: "--record", path: path.to_owned(), why: why.to_owned() };
+    match Destination::of("--record", path)? {
+        Destination::File(path) => std::path::absolute(path).map_err(|e| refuse(&e.to_string())),
+        Destination::Open(..) => Err(refuse("is no plain file: a series is replaced whole while it grows")),
     }
-    crate::whole_file::try_beside(path)
 }
 
 #[cfg(test)]

@@ -19,13 +19,16 @@ use terrarium_jail::{
     Gpus, Notice, Observer, Outcome, Shared, Started, preview, service_sockets, shared, start,
 };
 use terrarium_observe::{Sampler, advice};
-use terrarium_sys::fds::{has_terminal, open_to_write};
+use terrarium_sys::fds::has_terminal;
 use terrarium_sys::process::{host_name, memory_total, user};
 
 use crate::cli::{Net, Orphans, RunArgs, ShmArg, Summary};
 use crate::error::CliError;
+use crate::recorder::Recorder;
+use crate::whole_file::Destination;
 use crate::{nvml, out, summary};
 
+use super::record::Record;
 use super::{only, ranks};
 
 /// By which Jupyter tells its kernels who started them.
@@ -38,18 +41,31 @@ pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
     let rank = ranks::this(&host);
     let allowed = ranks::allowed_cpus(rank.as_ref());
     let (mut spec, cpus) = spec_of(&args, &host, uid, &allowed, rank.as_ref())?;
-    let mut destination = args.report.as_deref().map(destination).transpose()?;
-    if let Some(Destination::Open(_, file)) = &destination {
-        spec.keep.push(file.as_raw_fd());
-    }
+    let mut destination = args.report.as_deref().map(|path| Destination::of("--report", path)).transpose()?;
+    spec.keep.extend(destination.as_ref().and_then(Destination::open_file).map(|file| file.as_raw_fd()));
     if args.dry_run {
         return dry_run(&args, &host, &spec);
     }
-    let mut watch =
-        Watch { sampler: Sampler::default(), cpus: cpus.len().max(1), quiet: args.quiet, memory_peak: None };
+    let mut watch = Watch {
+        sampler: Sampler::default(),
+        cpus: cpus.len().max(1),
+        quiet: args.quiet,
+        memory_peak: None,
+        recorder: None,
+    };
+    let record = Record::of(&args)?;
     let running = match start(&host, &spec)? {
-        Started::Job(running) => running,
-        Started::Holder(running) => return Ok(ranks::hold(running, &args, &spec, &mut watch)),
+        Started::Job(running) => {
+            // Of a job in ranks its holder records.
+            if !running.is_rank() {
+                watch.recorder = record.recorder(&args, &running, watch.cpus);
+            }
+            running
+        }
+        Started::Holder(running) => {
+            watch.recorder = record.recorder(&args, &running, watch.cpus);
+            return Ok(ranks::hold(running, &args, &spec, &mut watch, &record));
+        }
     };
     if !args.quiet && !running.plan().is_told {
         for finding in &running.plan().findings {
@@ -77,6 +93,7 @@ pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
             matches!(args.gpus, Some(GpuRequest::Indices(_))),
         ));
     }
+    report.findings.extend(record.end_series(watch.recorder.take(), &report));
     if !args.quiet {
         for finding in report.findings.iter().filter(|f| !said.contains(&f.code)) {
             summary::print_finding(finding);
@@ -89,13 +106,22 @@ pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
     } else if report.end == End::Survivors {
         summary::print_survivors(&report);
     }
+    if let Some(finding) = record.remember(&report).filter(|_| !args.quiet) {
+        summary::print_finding(&finding);
+    }
     if let Some(destination) = &mut destination
-        && let Err(source) = destination.write(&report)
+        && let Err(source) = json(&report).and_then(|text| destination.write(&text))
     {
         // The job's status is worth more than ours.
         CliError::Report { path: destination.path().to_owned(), source }.print();
     }
     Ok(report.exit_status)
+}
+
+fn json(report: &RunReport) -> std::io::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(report)?;
+    text.push(b'\n');
+    Ok(text)
 }
 
 fn dry_run(args: &RunArgs, host: &Host, spec: &JailSpec) -> Result<u8, CliError> {
@@ -333,6 +359,7 @@ pub(super) struct Watch {
     quiet: bool,
     /// For kernels whose cgroups keep no peak.
     memory_peak: Option<Bytes>,
+    pub(super) recorder: Option<Recorder>,
 }
 
 impl Observer for Watch {
@@ -440,82 +467,5 @@ pub(super) fn report_of(
         orphans_ended: outcome.orphans_ended,
         survivors: outcome.survivors,
         findings,
-    }
-}
-
-/// Where the report goes.
-enum Destination {
-    /// A file that is replaced whole.
-    File(PathBuf),
-    /// What is no plain file under its own name: a pipe, a link such as /dev/stdout. It is opened before the job starts,
-    /// because afterwards the name may mean something else, and a reader must not see it closed in between.
-    Open(PathBuf, fs::File),
-}
-
-/// Refuses a report that could not be written, before the job has run for a day.
-fn destination(path: &Path) -> Result<Destination, CliError> {
-    let refuse =
-        |why: &str| Err(CliError::Path { flag: "--report", path: path.to_owned(), why: why.to_owned() });
-    if path.is_dir() {
-        return refuse("is a directory; name a file");
-    }
-    if fs::symlink_metadata(path).is_ok_and(|m| !m.is_file()) {
-        return match open_to_write(path) {
-            Ok(file) => Ok(Destination::Open(path.to_owned(), file)),
-            Err(error) => refuse(&format!("cannot be written to (does anybody read it?): {error}")),
-        };
-    }
-    let parent = parent_of(path);
-    if !parent.is_dir() {
-        return refuse("its directory does not exist");
-    }
-    // By doing it: permissions, read-only mounts and quotas all count.
-    match create_temporary(path) {
-        Ok((temporary, _)) => {
-            let _ = fs::remove_file(temporary);
-            Ok(Destination::File(path.to_owned()))
-        }
-        Err(error) => refuse(&format!("its directory cannot be written to: {error}")),
-    }
-}
-
-fn parent_of(path: &Path) -> &Path {
-    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-fn create_temporary(path: &Path) -> std::io::Result<(PathBuf, fs::File)> {
-    let mut name = OsString::from(".");
-    name.push(path.file_name().unwrap_or(OsStr::new("report")));
-    name.push(format!(".{}", std::process::id()));
-    let temporary = parent_of(path).join(name);
-    let file = fs::OpenOptions::new().write(true).create_new(true).open(&temporary)?;
-    Ok((temporary, file))
-}
-
-impl Destination {
-    fn path(&self) -> &Path {
-        let (Destination::File(path) | Destination::Open(path, _)) = self;
-        path
-    }
-
-    fn write(&mut self, report: &RunReport) -> std::io::Result<()> {
-        use std::io::Write;
-        let mut text = serde_json::to_vec_pretty(report)?;
-        text.push(b'\n');
-        match self {
-            Destination::Open(_, file) => file.write_all(&text),
-            // Whole or not at all: a reader never sees half a report.
-            Destination::File(path) => {
-                let (temporary, mut file) = create_temporary(path)?;
-                let written = file
-                    .write_all(&text)
-                    .and_then(|()| file.sync_all())
-                    .and_then(|()| fs::rename(&temporary, path));
-                if written.is_err() {
-                    let _ = fs::remove_file(temporary);
-                }
-                written
-            }
-        }
     }
 }
