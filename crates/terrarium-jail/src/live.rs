@@ -146,9 +146,13 @@ impl Finder {
             let here =
                 JobId { pid: stat.parent, start_ticks: supervisor.start_ticks, pid_namespace: namespace };
             let (mark, places) = known.told.clone().unwrap_or_default();
-            // Nobody gets into the run of another user by taking its mark: the user counts as well.
-            let id =
-                mark.filter(|mark| mark.pid_namespace != namespace || lives(&table, mark)).unwrap_or(here);
+            // Nobody gets into the run of another user by taking its mark.
+            let fits = |mark: &JobId| {
+                mark.pid_namespace != namespace
+                    || *mark == here
+                    || (lives(&table, mark) && known.uid.is_some() && user_of(host, mark.pid) == known.uid)
+            };
+            let id = mark.filter(fits).unwrap_or(here);
             let is_holder = id == here || !jobs.contains_key(&(id, known.uid));
             let job = jobs.entry((id, known.uid)).or_insert_with(|| Job {
                 id,

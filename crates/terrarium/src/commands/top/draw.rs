@@ -114,9 +114,11 @@ pub(crate) const COLUMNS: &[Column] = &[
     Column { title: "LEFT", width: 8, right: true, sort: None, spare: 5, cell: |r| dash(r.left, clock) },
 ];
 
-/// Columns that fit, so that the command has room as well.
-fn fitting(columns: usize) -> Vec<&'static Column> {
-    let mut left: Vec<&Column> = COLUMNS.iter().collect();
+/// Columns that have something to say, and fit so that the command has room as well.
+fn fitting(view: &View, columns: usize) -> Vec<&'static Column> {
+    let says =
+        |c: &&Column| !matches!(c.title, "MEM%" | "LEFT") || view.rows.iter().any(|r| (c.cell)(r) != "-");
+    let mut left: Vec<&Column> = COLUMNS.iter().filter(says).collect();
     while left.iter().map(|c| c.width + 1).sum::<usize>() + 14 > columns {
         let Some(at) = (0..left.len()).filter(|i| left[*i].spare > 0).max_by_key(|i| left[*i].spare) else {
             break;
@@ -143,7 +145,7 @@ fn indented(depth: usize, row: &Row) -> String {
 
 /// The table of jobs as plain text, for people and scripts; without a width nothing is cut.
 pub(crate) fn table(screen: &Screen, view: &View, columns: Option<usize>) -> Vec<String> {
-    let shown = fitting(columns.unwrap_or(usize::MAX));
+    let shown = fitting(view, columns.unwrap_or(usize::MAX));
     let rows = screen.rows(view);
     let cells: Vec<Vec<String>> =
         rows.iter().map(|(_, r)| shown.iter().map(|c| clean(&(c.cell)(r))).collect()).collect();
@@ -283,7 +285,7 @@ fn list(screen: &mut Screen, view: &View, columns: usize, lines: usize, out: &mu
     if view.rows.is_empty() {
         out.push(Line::new());
     } else {
-        let shown = fitting(columns);
+        let shown = fitting(view, columns);
         let titles: Vec<_> =
             shown.iter().map(|c| (c.title, c.width, c.right, c.sort == Some(screen.sort))).collect();
         out.push(title(&titles, screen.reverse, "COMMAND"));

@@ -11,7 +11,7 @@ use terrarium_sys::fds::wait_readable;
 use terrarium_sys::signals::{SignalFd, stop_self, take_over};
 
 use super::draw::{Line, Look, draw};
-use super::look::{Looker, View};
+use super::look::Looker;
 use super::screen::{Deed, Screen};
 use super::text::ascii;
 
@@ -21,6 +21,9 @@ const WINCH: i32 = 28;
 const TSTP: i32 = 20;
 const CONT: i32 = 18;
 const STOP: i32 = 19;
+
+/// Exit code after a hangup.
+const HUNG_UP: u8 = 128 + 1;
 
 /// How text looks here.
 #[derive(Clone, Copy, Debug)]
@@ -81,11 +84,17 @@ fn put(text: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// A frame as a terminal takes it.
-fn frame(lines: &[Line], style: Style) -> String {
+/// A frame as a terminal takes it: the lines that are not as they were.
+fn frame(lines: &[Line], before: &[Line], style: Style) -> String {
+    if lines == before {
+        return String::new();
+    }
     text(|out| {
         ansi(out, terminal::BeginSynchronizedUpdate);
         for (row, line) in lines.iter().enumerate() {
+            if before.get(row) == Some(line) {
+                continue;
+            }
             ansi(out, cursor::MoveTo(0, u16::try_from(row).unwrap_or(u16::MAX)));
             for (piece, look) in line {
                 paint(out, *look, style.colour);
@@ -125,13 +134,16 @@ pub(crate) fn show(looker: &mut Looker, interval: Duration, style: Style) -> io:
         give_back();
         hook(panic);
     }));
-    let (inherited, signals) = take_over()?;
+    // Never given back: this program ends after it, and a second SIGHUP must not cut that short.
+    let (_, signals) = take_over()?;
     let taken = Taken::take()?;
     let result = watch(looker, interval, style, &signals);
     drop(taken);
-    inherited.restore();
     let _ = std::panic::take_hook();
-    result
+    match result {
+        Err(_) if is_gone() => Ok(HUNG_UP),
+        result => result,
+    }
 }
 
 fn watch(looker: &mut Looker, interval: Duration, style: Style, signals: &SignalFd) -> io::Result<u8> {
@@ -140,13 +152,18 @@ fn watch(looker: &mut Looker, interval: Duration, style: Style, signals: &Signal
     // CPU use takes two looks: the second comes soon.
     let mut next = Instant::now() + interval.min(Duration::from_millis(300));
     let input = io::stdin();
+    let mut shown: Vec<Line> = Vec::new();
     loop {
         screen.settle(&view);
         let (columns, lines) = room();
-        put(&frame(&draw(&mut screen, &view, columns, lines), style))?;
+        let drawn = draw(&mut screen, &view, columns, lines);
+        put(&frame(&drawn, &shown, style))?;
+        shown = drawn;
         let pause = (!screen.paused).then(|| next.saturating_duration_since(Instant::now()));
         let [typed, signalled] = wait_readable([input.as_fd(), signals.as_fd()], pause)?;
         while let Some(signal) = signalled.then(|| signals.next()).flatten().map(|s| s.signal) {
+            // What is on the terminal now is not known.
+            shown.clear();
             match signal {
                 WINCH => put(&text(|out| ansi(out, terminal::Clear(terminal::ClearType::All))))?,
                 TSTP => suspend()?,
@@ -164,13 +181,20 @@ fn watch(looker: &mut Looker, interval: Duration, style: Style, signals: &Signal
                 match screen.key(key, &view) {
                     Deed::Nothing => {}
                     Deed::Look => now = true,
-                    Deed::Suspend => suspend()?,
+                    Deed::Suspend => {
+                        suspend()?;
+                        shown.clear();
+                    }
+                    Deed::Redraw => {
+                        put(&text(|out| ansi(out, terminal::Clear(terminal::ClearType::All))))?;
+                        shown.clear();
+                    }
                     Deed::Quit => return Ok(0),
                 }
             }
             // Readable and yet nothing there: nobody is at the other end.
             if !any && is_gone() {
-                return Ok(128 + 1);
+                return Ok(HUNG_UP);
             }
         }
         if now || (!screen.paused && Instant::now() >= next) {
@@ -193,6 +217,8 @@ fn suspend() -> io::Result<()> {
 }
 
 fn resume() -> io::Result<()> {
+    // Whoever had the terminal meanwhile may have set its modes: from raw to raw would change nothing.
+    let _ = terminal::disable_raw_mode();
     let taken = Taken::take()?;
     // Somebody holds it already, or will.
     std::mem::forget(taken);
@@ -206,9 +232,11 @@ mod tests {
     #[test]
     fn a_frame_has_no_escape_sequence_but_ours() {
         let line: Line = vec![("plain ≤".to_owned(), Look::Plain), ("!".to_owned(), Look::Warning)];
-        let plain = frame(std::slice::from_ref(&line), Style { unicode: false, colour: false });
+        let plain = frame(std::slice::from_ref(&line), &[], Style { unicode: false, colour: false });
         assert!(plain.is_ascii() && plain.contains("plain <") && !plain.contains("38;5"));
-        let rich = frame(&[line], Style { unicode: true, colour: true });
+        let all = Style { unicode: true, colour: true };
+        let rich = frame(std::slice::from_ref(&line), &[Line::new()], all);
         assert!(rich.contains("plain ≤") && rich.contains("38;5"));
+        assert!(!frame(std::slice::from_ref(&line), std::slice::from_ref(&line), all).contains("plain"));
     }
 }

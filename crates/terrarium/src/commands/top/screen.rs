@@ -16,18 +16,6 @@ pub(crate) enum Sort {
     Processes,
 }
 
-impl Sort {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Sort::Cpu => "CPU",
-            Sort::Memory => "memory",
-            Sort::Time => "time",
-            Sort::User => "user",
-            Sort::Processes => "processes",
-        }
-    }
-}
-
 /// What is to be done after a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Deed {
@@ -35,6 +23,8 @@ pub(crate) enum Deed {
     /// Look at once: something else is to be shown.
     Look,
     Suspend,
+    /// Draw all anew: somebody else has written on the terminal.
+    Redraw,
     Quit,
 }
 
@@ -173,6 +163,7 @@ impl Screen {
             return match key.code {
                 KeyCode::Char('c') => Deed::Quit,
                 KeyCode::Char('z') => Deed::Suspend,
+                KeyCode::Char('l') => Deed::Redraw,
                 _ => Deed::Nothing,
             };
         }
