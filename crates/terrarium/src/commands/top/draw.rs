@@ -354,42 +354,44 @@ fn job(screen: &mut Screen, row: &Row, view: &View, columns: usize, lines: usize
         out.push(plain(format!("CPU {}  MEM {}{limit}", dash(row.cpu, |c| format!("{c:.2}")), memory(row))));
     }
     let is = |sort| screen.sort == sort;
-    let titles = [
+    // Names come first where there is little room.
+    let wide = columns >= 56;
+    let mut titles = vec![
         ("PID", 8, true, is(Sort::Processes)),
         ("S", 1, false, false),
         ("CPU%", 6, true, is(Sort::Cpu)),
         ("MEM", 7, true, is(Sort::Memory)),
-        ("THR", 5, true, false),
-        ("TIME", 8, true, is(Sort::Time)),
     ];
+    if wide {
+        titles.extend([("THR", 5, true, false), ("TIME", 8, true, is(Sort::Time))]);
+    }
     out.push(title(&titles, screen.reverse, if is(Sort::User) { "NAME↓" } else { "NAME" }));
     let parts = screen.parts(row);
     screen.page = lines.saturating_sub(out.len() + 1).max(1);
     screen.first = screen.first.min(parts.len().saturating_sub(screen.page));
     out.extend(
-        parts.iter().skip(screen.first).take(screen.page).map(|p| plain(part(p, row.main == Some(p.pid)))),
+        parts
+            .iter()
+            .skip(screen.first)
+            .take(screen.page)
+            .map(|p| plain(part(p, row.main == Some(p.pid), wide))),
     );
 }
 
 /// The processes of a run as plain text.
 pub(crate) fn parts(screen: &Screen, row: &Row) -> Vec<String> {
     let head = format!("{:>8} S {:>6} {:>7} {:>5} {:>8} NAME", "PID", "CPU%", "MEM", "THR", "TIME");
-    let main = |p: &Part| part(p, row.main == Some(p.pid));
+    let main = |p: &Part| part(p, row.main == Some(p.pid), true);
     std::iter::once(head).chain(screen.parts(row).into_iter().map(main)).collect()
 }
 
-fn part(part: &Part, is_main: bool) -> String {
-    format!(
-        "{:>8} {} {:>6} {} {:>5} {:>8} {}{}",
-        part.pid,
-        part.state,
-        dash(part.cpu, |c| format!("{:.0}", c * 100.0)),
-        fit(&dash(part.memory, size), 7, true),
-        part.threads,
-        dash(part.elapsed, clock),
-        clean(&part.name),
-        if is_main { "  (main)" } else { "" }
-    )
+fn part(part: &Part, is_main: bool, wide: bool) -> String {
+    let cpu = dash(part.cpu, |c| format!("{:.0}", c * 100.0));
+    let memory = fit(&dash(part.memory, size), 7, true);
+    let more =
+        if wide { format!(" {:>5} {:>8}", part.threads, dash(part.elapsed, clock)) } else { String::new() };
+    let main = if is_main { "  (main)" } else { "" };
+    format!("{:>8} {} {cpu:>6} {memory}{more} {}{main}", part.pid, part.state, clean(&part.name))
 }
 
 #[cfg(test)]

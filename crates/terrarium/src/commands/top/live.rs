@@ -119,7 +119,7 @@ fn paint(out: &mut String, look: Look, colour: bool) {
 }
 
 /// Columns and lines; those of old where a terminal does not say.
-fn room() -> (usize, usize) {
+pub(crate) fn room() -> (usize, usize) {
     match terminal::window_size().map(|s| (usize::from(s.columns), usize::from(s.rows))) {
         Ok((columns, rows)) if columns > 0 && rows > 0 => (columns, rows),
         _ => (80, 24),

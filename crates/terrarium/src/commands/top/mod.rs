@@ -56,7 +56,9 @@ fn print(args: &TopArgs, view: &View) {
     }
     let screen = Screen::default();
     if !view.rows.is_empty() {
-        for text in draw::table(&screen, view, None) {
+        // To a terminal, lines of its width; to a program, all there is.
+        let columns = std::io::stdout().is_terminal().then(|| live::room().0);
+        for text in draw::table(&screen, view, columns) {
             line(&text);
         }
     }

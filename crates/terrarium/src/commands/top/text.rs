@@ -5,10 +5,15 @@ use std::time::Duration;
 use terrarium_core::Bytes;
 use unicode_width::UnicodeWidthChar;
 
-/// What is not to be shown as it is becomes `?`: control characters, and all that takes no room of its own (marks that
+/// Ends of lines and tabs become blanks; what else is not to be shown as it is becomes `?`: control characters, and all that takes no room of its own (marks that
 /// reverse the direction of writing, or pile up).
 pub(crate) fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() || c.width().unwrap_or(0) == 0 { '?' } else { c }).collect()
+    let shown = |c: char| match c {
+        '\n' | '\t' => ' ',
+        c if c.is_control() || c.width().unwrap_or(0) == 0 => '?',
+        c => c,
+    };
+    text.chars().map(shown).collect()
 }
 
 /// Columns that a cleaned text takes.
@@ -101,7 +106,7 @@ mod tests {
     fn nothing_hostile_is_left() {
         let name = "a\x1b[2J\u{9b}31m\u{202e}b\r\n\te\u{301}\u{200b}";
         let cleaned = clean(name);
-        assert_eq!(cleaned, "a?[2J?31m?b???e??");
+        assert_eq!(cleaned, "a?[2J?31m?b?  e??");
         assert_eq!(width(&cleaned), cleaned.chars().count());
     }
 
