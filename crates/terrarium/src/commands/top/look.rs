@@ -8,7 +8,7 @@ use clap::Parser;
 use terrarium_core::{Bytes, JobId, Tier};
 use terrarium_jail::host::Host;
 use terrarium_jail::live::{Finder, Found, Job, Table, arguments, hidden};
-use terrarium_observe::sampler::parse_status;
+use terrarium_observe::sampler::parse;
 
 use crate::cli::top::Which;
 use crate::cli::{Cli, Command as Verb};
@@ -231,8 +231,8 @@ impl Looker {
     }
 
     fn memory_of(&self, pid: u32) -> Option<(Bytes, Bytes)> {
-        let status = parse_status(&self.host.read(format!("/proc/{pid}/status")).ok()?)?;
-        Some((status.anonymous, status.shared))
+        let status = parse::status(self.host.read(format!("/proc/{pid}/status")).ok()?.as_bytes())?;
+        Some((Bytes(status.anonymous), Bytes(status.shared)))
     }
 
     /// The name of a user: asked for once.
