@@ -189,6 +189,40 @@ pub fn room_for_files(wanted: u64) -> u64 {
     if more > soft && setrlimit(Resource::RLIMIT_NOFILE, more, hard).is_ok() { more } else { soft }
 }
 
+/// A terminal as it was, to be given back so.
+pub struct Modes(nix::sys::termios::Termios);
+
+/// Has a terminal hand over every key as it is, and show none; tells how it was.
+pub fn make_raw(fd: BorrowedFd<'_>) -> Result<Modes, Errno> {
+    use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
+    let old = tcgetattr(fd)?;
+    let mut raw = old.clone();
+    cfmakeraw(&mut raw);
+    tcsetattr(fd, SetArg::TCSANOW, &raw)?;
+    Ok(Modes(old))
+}
+
+/// Gives a terminal back as it was. Waits for nothing: whoever reads what was written may be gone.
+pub fn give_modes_back(fd: BorrowedFd<'_>, modes: &Modes) {
+    use nix::sys::termios::{SetArg, tcsetattr};
+    let _ = tcsetattr(fd, SetArg::TCSANOW, &modes.0);
+}
+
+/// Columns and lines of a terminal; `None` if it does not know, or is none, or has been hung up.
+pub fn terminal_room(fd: BorrowedFd<'_>) -> Option<(u16, u16)> {
+    // SAFETY: all-zero is a valid winsize, live and writable.
+    unsafe {
+        let mut size: libc::winsize = std::mem::zeroed();
+        Errno::result(libc::ioctl(fd.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size)).ok()?;
+        Some((size.ws_col, size.ws_row))
+    }
+}
+
+/// Reads what is there; 0 at the end, or when the terminal has been hung up.
+pub fn read_some(fd: BorrowedFd<'_>, into: &mut [u8]) -> usize {
+    nix::unistd::read(fd, into).unwrap_or(0)
+}
+
 /// Whether this session has a controlling terminal, open here or not.
 pub fn has_terminal() -> bool {
     // SAFETY: a constant path; a new descriptor that nobody else owns.

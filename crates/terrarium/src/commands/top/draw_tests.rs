@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use terrarium_core::Tier;
 
 use super::*;
+use crate::commands::top::keys::Key as Pressed;
+use crate::commands::top::keys::keys;
 use crate::commands::top::look::Memory;
 use crate::commands::top::screen::Deed;
 
@@ -74,19 +75,8 @@ fn picture(screen: &mut Screen, view: &View, columns: usize, lines: usize) -> Ve
     lines.into_iter().map(|l| l.trim_end().to_owned()).collect()
 }
 
-fn press(screen: &mut Screen, view: &View, keys: &str) -> Deed {
-    let press = |code| KeyEvent::new(code, KeyModifiers::NONE);
-    let mut deed = Deed::Nothing;
-    for c in keys.chars() {
-        let code = match c {
-            '\n' => KeyCode::Enter,
-            '\x1b' => KeyCode::Esc,
-            '\x7f' => KeyCode::Backspace,
-            c => KeyCode::Char(c),
-        };
-        deed = screen.key(press(code), view);
-    }
-    deed
+fn press(screen: &mut Screen, view: &View, text: &str) -> Deed {
+    keys(text.as_bytes()).into_iter().fold(Deed::Nothing, |_, key| screen.key(key, view))
 }
 
 #[test]
@@ -183,8 +173,7 @@ fn order_filter_and_mark() {
     assert!(picture(&mut screen, &view, 80, 24)[1].contains("choose a job"));
     assert_eq!(press(&mut screen, &view, "qq"), Deed::Quit);
     assert_eq!(press(&mut screen, &view, "\x1b"), Deed::Quit);
-    let ctrl_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
-    assert_eq!(screen.key(ctrl_c, &view), Deed::Quit);
+    assert_eq!(press(&mut screen, &view, "\x03"), Deed::Quit);
     assert_eq!((press(&mut screen, &view, " "), screen.paused), (Deed::Nothing, true));
     assert_eq!((press(&mut screen, &view, " "), screen.paused), (Deed::Look, false));
 }
@@ -225,12 +214,10 @@ fn many_jobs_scroll_with_the_mark() {
     let view = View { rows, ..view() };
     let mut screen = Screen::default();
     picture(&mut screen, &view, 80, 13);
-    let end = KeyEvent::new(KeyCode::End, KeyModifiers::NONE);
-    screen.key(end, &view);
+    screen.key(Pressed::End, &view);
     let got = picture(&mut screen, &view, 80, 13);
     assert_eq!((screen.at, screen.page), (99, 10));
     assert!(got[11].trim_start().starts_with("1 ada"), "{got:?}");
-    let page_up = KeyEvent::new(KeyCode::PageUp, KeyModifiers::NONE);
-    screen.key(page_up, &view);
+    screen.key(Pressed::PageUp, &view);
     assert_eq!(screen.at, 90);
 }

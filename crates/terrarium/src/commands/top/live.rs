@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crossterm::event::{self, Event};
-use crossterm::{Command, cursor, style, terminal};
-use terrarium_sys::fds::wait_readable;
+use terrarium_sys::fds::{Modes, give_modes_back, make_raw, read_some, terminal_room, wait_readable};
 use terrarium_sys::signals::{SignalFd, stop_self, take_over};
 
 use super::draw::{Line, Look, draw};
+use super::keys::keys;
 use super::look::Looker;
 use super::screen::{Deed, Screen};
 use super::text::ascii;
@@ -34,22 +34,18 @@ pub(crate) struct Style {
     pub(crate) colour: bool,
 }
 
-/// The terminal in our hands; given back when dropped, or by the panic hook: a panic ends this program at once.
-struct Taken;
+/// What every terminal of these days understands (ECMA-48, and DEC's private modes). The alternate screen leaves the scrollback
+/// alone; ?7 is the wrap at the last column, ?2026 has the terminal show a frame as a whole, if it can.
+const TAKE: &str = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J";
+const GIVE_BACK: &str = "\x1b[0m\x1b[?2026l\x1b[?7h\x1b[?25h\x1b[?1049l";
+const CLEAR: &str = "\x1b[2J";
+const FRAME: (&str, &str) = ("\x1b[?2026h", "\x1b[?2026l");
 
-impl Taken {
-    fn take() -> io::Result<Taken> {
-        terminal::enable_raw_mode()?;
-        let taken = Taken;
-        put(&text(|out| {
-            ansi(out, terminal::EnterAlternateScreen);
-            ansi(out, cursor::Hide);
-            ansi(out, terminal::DisableLineWrap);
-            ansi(out, terminal::Clear(terminal::ClearType::All));
-        }))?;
-        Ok(taken)
-    }
-}
+/// How the terminal was, while it is in our hands; also for the panic hook: a panic ends this program at once.
+static TAKEN: Mutex<Option<Modes>> = Mutex::new(None);
+
+/// The terminal in our hands until this is dropped.
+struct Taken;
 
 impl Drop for Taken {
     fn drop(&mut self) {
@@ -57,25 +53,18 @@ impl Drop for Taken {
     }
 }
 
+fn take() -> io::Result<()> {
+    let modes = make_raw(io::stdin().as_fd())?;
+    if let Ok(mut taken) = TAKEN.lock() {
+        *taken = Some(modes);
+    }
+    put(TAKE)
+}
+
 fn give_back() {
-    let _ = put(&text(|out| {
-        ansi(out, style::SetAttribute(style::Attribute::Reset));
-        ansi(out, terminal::EndSynchronizedUpdate);
-        ansi(out, terminal::EnableLineWrap);
-        ansi(out, cursor::Show);
-        ansi(out, terminal::LeaveAlternateScreen);
-    }));
-    let _ = terminal::disable_raw_mode();
-}
-
-fn text(fill: impl FnOnce(&mut String)) -> String {
-    let mut out = String::new();
-    fill(&mut out);
-    out
-}
-
-fn ansi(out: &mut String, command: impl Command) {
-    let _ = command.write_ansi(out);
+    let Some(modes) = TAKEN.try_lock().ok().and_then(|mut taken| taken.take()) else { return };
+    let _ = put(GIVE_BACK);
+    give_modes_back(io::stdin().as_fd(), &modes);
 }
 
 fn put(text: &str) -> io::Result<()> {
@@ -89,39 +78,36 @@ fn frame(lines: &[Line], before: &[Line], style: Style) -> String {
     if lines == before {
         return String::new();
     }
-    text(|out| {
-        ansi(out, terminal::BeginSynchronizedUpdate);
-        for (row, line) in lines.iter().enumerate() {
-            if before.get(row) == Some(line) {
-                continue;
-            }
-            ansi(out, cursor::MoveTo(0, u16::try_from(row).unwrap_or(u16::MAX)));
-            for (piece, look) in line {
-                paint(out, *look, style.colour);
-                let _ = if style.unicode { out.write_str(piece) } else { out.write_str(&ascii(piece)) };
-                ansi(out, style::SetAttribute(style::Attribute::Reset));
-            }
+    let mut out = FRAME.0.to_owned();
+    for (row, line) in lines.iter().enumerate() {
+        if before.get(row) == Some(line) {
+            continue;
         }
-        ansi(out, terminal::EndSynchronizedUpdate);
-    })
+        let _ = write!(out, "\x1b[{};1H", row + 1);
+        for (piece, look) in line {
+            out += attribute(*look, style.colour);
+            out += &if style.unicode { piece.clone() } else { ascii(piece) };
+            out += "\x1b[0m";
+        }
+    }
+    out + FRAME.1
 }
 
-fn paint(out: &mut String, look: Look, colour: bool) {
-    let attribute = match look {
-        Look::Plain => return,
-        Look::Bold => style::Attribute::Bold,
-        Look::Dim => style::Attribute::Dim,
-        Look::Marked => style::Attribute::Reverse,
-        Look::Warning if colour => return ansi(out, style::SetForegroundColor(style::Color::Red)),
-        Look::Warning => style::Attribute::Bold,
-    };
-    ansi(out, style::SetAttribute(attribute));
+fn attribute(look: Look, colour: bool) -> &'static str {
+    match look {
+        Look::Plain => "",
+        Look::Bold => "\x1b[1m",
+        Look::Dim => "\x1b[2m",
+        Look::Marked => "\x1b[7m",
+        Look::Warning if colour => "\x1b[31m",
+        Look::Warning => "\x1b[1m",
+    }
 }
 
 /// Columns and lines; those of old where a terminal does not say.
 pub(crate) fn room() -> (usize, usize) {
-    match terminal::window_size().map(|s| (usize::from(s.columns), usize::from(s.rows))) {
-        Ok((columns, rows)) if columns > 0 && rows > 0 => (columns, rows),
+    match terminal_room(io::stdout().as_fd()) {
+        Some((columns, lines)) if columns > 0 && lines > 0 => (columns.into(), lines.into()),
         _ => (80, 24),
     }
 }
@@ -136,7 +122,8 @@ pub(crate) fn show(looker: &mut Looker, interval: Duration, style: Style) -> io:
     }));
     // Never given back: this program ends after it, and a second SIGHUP must not cut that short.
     let (_, signals) = take_over()?;
-    let taken = Taken::take()?;
+    let taken = Taken;
+    take()?;
     let result = watch(looker, interval, style, &signals);
     drop(taken);
     let _ = std::panic::take_hook();
@@ -165,7 +152,7 @@ fn watch(looker: &mut Looker, interval: Duration, style: Style, signals: &Signal
             // What is on the terminal now is not known.
             shown.clear();
             match signal {
-                WINCH => put(&text(|out| ansi(out, terminal::Clear(terminal::ClearType::All))))?,
+                WINCH => put(CLEAR)?,
                 TSTP => suspend()?,
                 CONT => resume()?,
                 _ if ENDING.contains(&signal) => return Ok(128 + signal as u8),
@@ -174,10 +161,13 @@ fn watch(looker: &mut Looker, interval: Duration, style: Style, signals: &Signal
         }
         let mut now = false;
         if typed {
-            let mut any = false;
-            while event::poll(Duration::ZERO)? {
-                any = true;
-                let Event::Key(key) = event::read()? else { continue };
+            let mut bytes = [0; 1024];
+            let count = read_some(input.as_fd(), &mut bytes);
+            // Readable and yet nothing there: nobody is at the other end.
+            if count == 0 {
+                return Ok(HUNG_UP);
+            }
+            for key in keys(&bytes[..count]) {
                 match screen.key(key, &view) {
                     Deed::Nothing => {}
                     Deed::Look => now = true,
@@ -186,15 +176,11 @@ fn watch(looker: &mut Looker, interval: Duration, style: Style, signals: &Signal
                         shown.clear();
                     }
                     Deed::Redraw => {
-                        put(&text(|out| ansi(out, terminal::Clear(terminal::ClearType::All))))?;
+                        put(CLEAR)?;
                         shown.clear();
                     }
                     Deed::Quit => return Ok(0),
                 }
-            }
-            // Readable and yet nothing there: nobody is at the other end.
-            if !any && is_gone() {
-                return Ok(HUNG_UP);
             }
         }
         if now || (!screen.paused && Instant::now() >= next) {
@@ -206,7 +192,7 @@ fn watch(looker: &mut Looker, interval: Duration, style: Style, signals: &Signal
 
 /// Whether the terminal has been hung up.
 fn is_gone() -> bool {
-    terminal::window_size().is_err()
+    terminal_room(io::stdin().as_fd()).is_none()
 }
 
 /// Ctrl-Z: as any other program, with the terminal as it was.
@@ -216,13 +202,10 @@ fn suspend() -> io::Result<()> {
     resume()
 }
 
+/// Whoever had the terminal meanwhile may have set its modes.
 fn resume() -> io::Result<()> {
-    // Whoever had the terminal meanwhile may have set its modes: from raw to raw would change nothing.
-    let _ = terminal::disable_raw_mode();
-    let taken = Taken::take()?;
-    // Somebody holds it already, or will.
-    std::mem::forget(taken);
-    Ok(())
+    give_back();
+    take()
 }
 
 #[cfg(test)]
@@ -233,10 +216,10 @@ mod tests {
     fn a_frame_has_no_escape_sequence_but_ours() {
         let line: Line = vec![("plain ≤".to_owned(), Look::Plain), ("!".to_owned(), Look::Warning)];
         let plain = frame(std::slice::from_ref(&line), &[], Style { unicode: false, colour: false });
-        assert!(plain.is_ascii() && plain.contains("plain <") && !plain.contains("38;5"));
+        assert!(plain.is_ascii() && plain.contains("plain <") && !plain.contains("[31m"));
         let all = Style { unicode: true, colour: true };
         let rich = frame(std::slice::from_ref(&line), &[Line::new()], all);
-        assert!(rich.contains("plain ≤") && rich.contains("38;5"));
+        assert!(rich.contains("plain ≤") && rich.contains("[31m"));
         assert!(!frame(std::slice::from_ref(&line), std::slice::from_ref(&line), all).contains("plain"));
     }
 }

@@ -2,6 +2,7 @@
 
 mod draw;
 mod json;
+mod keys;
 mod live;
 mod look;
 mod screen;

@@ -2,8 +2,7 @@
 
 use std::cmp::Ordering;
 
-use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-
+use super::keys::Key as Pressed;
 use super::look::{Key, Part, Row, View};
 
 /// What a table is sorted by.
@@ -155,20 +154,16 @@ impl Screen {
     }
 
     /// A key was pressed.
-    pub(crate) fn key(&mut self, key: KeyEvent, view: &View) -> Deed {
-        if key.kind == KeyEventKind::Release {
-            return Deed::Nothing;
-        }
-        if key.modifiers.contains(KeyModifiers::CONTROL) {
-            return match key.code {
-                KeyCode::Char('c') => Deed::Quit,
-                KeyCode::Char('z') => Deed::Suspend,
-                KeyCode::Char('l') => Deed::Redraw,
-                _ => Deed::Nothing,
-            };
+    pub(crate) fn key(&mut self, key: Pressed, view: &View) -> Deed {
+        match key {
+            Pressed::Control('c') => return Deed::Quit,
+            Pressed::Control('z') => return Deed::Suspend,
+            Pressed::Control('l') => return Deed::Redraw,
+            Pressed::Control(_) | Pressed::Other => return Deed::Nothing,
+            _ => {}
         }
         if self.typing {
-            self.type_filter(key.code);
+            self.type_filter(key);
             self.settle(view);
             return Deed::Nothing;
         }
@@ -177,40 +172,40 @@ impl Screen {
             return Deed::Nothing;
         }
         let page = self.page.max(2) as isize - 1;
-        match key.code {
-            KeyCode::Char('q') => return Deed::Quit,
-            KeyCode::Esc | KeyCode::Backspace | KeyCode::Left => {
+        match key {
+            Pressed::Char('q') => return Deed::Quit,
+            Pressed::Esc | Pressed::Backspace | Pressed::Left => {
                 if self.into.take().is_some() {
                     self.first = 0;
                 } else if !self.filter.is_empty() {
                     self.filter.clear();
-                } else if key.code == KeyCode::Esc {
+                } else if key == Pressed::Esc {
                     return Deed::Quit;
                 }
             }
-            KeyCode::Enter | KeyCode::Right if self.into.is_none() => {
+            Pressed::Enter | Pressed::Right if self.into.is_none() => {
                 self.into = self.marked;
                 self.first = 0;
                 return Deed::Look;
             }
-            KeyCode::Down | KeyCode::Char('j') => self.go(view, 1),
-            KeyCode::Up | KeyCode::Char('k') => self.go(view, -1),
-            KeyCode::PageDown => self.go(view, page),
-            KeyCode::PageUp => self.go(view, -page),
-            KeyCode::Home => self.go(view, isize::MIN / 2),
-            KeyCode::End => self.go(view, isize::MAX / 2),
-            KeyCode::Char('c') => self.sort = Sort::Cpu,
-            KeyCode::Char('m') => self.sort = Sort::Memory,
-            KeyCode::Char('t') => self.sort = Sort::Time,
-            KeyCode::Char('u') => self.sort = Sort::User,
-            KeyCode::Char('p') => self.sort = Sort::Processes,
-            KeyCode::Char('r') => self.reverse = !self.reverse,
-            KeyCode::Char('/') => {
+            Pressed::Down | Pressed::Char('j') => self.go(view, 1),
+            Pressed::Up | Pressed::Char('k') => self.go(view, -1),
+            Pressed::PageDown => self.go(view, page),
+            Pressed::PageUp => self.go(view, -page),
+            Pressed::Home => self.go(view, isize::MIN / 2),
+            Pressed::End => self.go(view, isize::MAX / 2),
+            Pressed::Char('c') => self.sort = Sort::Cpu,
+            Pressed::Char('m') => self.sort = Sort::Memory,
+            Pressed::Char('t') => self.sort = Sort::Time,
+            Pressed::Char('u') => self.sort = Sort::User,
+            Pressed::Char('p') => self.sort = Sort::Processes,
+            Pressed::Char('r') => self.reverse = !self.reverse,
+            Pressed::Char('/') => {
                 self.into = None;
                 self.typing = true;
             }
-            KeyCode::Char('?' | 'h') => self.help = true,
-            KeyCode::Char(' ') => {
+            Pressed::Char('?' | 'h') => self.help = true,
+            Pressed::Char(' ') => {
                 self.paused = !self.paused;
                 return if self.paused { Deed::Nothing } else { Deed::Look };
             }
@@ -220,17 +215,17 @@ impl Screen {
         Deed::Nothing
     }
 
-    fn type_filter(&mut self, code: KeyCode) {
-        match code {
-            KeyCode::Enter => self.typing = false,
-            KeyCode::Esc => {
+    fn type_filter(&mut self, key: Pressed) {
+        match key {
+            Pressed::Enter => self.typing = false,
+            Pressed::Esc => {
                 self.typing = false;
                 self.filter.clear();
             }
-            KeyCode::Backspace => {
+            Pressed::Backspace => {
                 self.filter.pop();
             }
-            KeyCode::Char(c) if !c.is_control() && self.filter.chars().count() < 200 => self.filter.push(c),
+            Pressed::Char(c) if !c.is_control() && self.filter.chars().count() < 200 => self.filter.push(c),
             _ => {}
         }
     }
