@@ -181,7 +181,7 @@ def idles():
 
 evil = "'evil \x1b]0;owned\x07 \x1b[2J'; import time; time.sleep(600)"
 jobs = [
-    subprocess.Popen([TERRARIUM, "run", "-q", "--", *command], stdin=subprocess.DEVNULL)
+    subprocess.Popen([TERRARIUM, "run", "-q", "--time", "1h", "--", *command], stdin=subprocess.DEVNULL)
     for command in (["sh", "-c", "sleep 600; : the-job"], ["/usr/bin/python3", "-c", evil])
 ]
 try:
