@@ -38,6 +38,8 @@ pub(crate) enum CliError {
     Report { path: PathBuf, source: std::io::Error },
     #[error("there is no user `{0}`")]
     NoUser(String),
+    #[error("the terminal cannot be used: {0}")]
+    Terminal(std::io::Error),
     #[error("--clean-shm without --user would delete the shared memory of every user")]
     CleanForAll,
     #[error(transparent)]
@@ -153,6 +155,7 @@ impl CliError {
             }
             CliError::Jail(JailError::ParentOutside) => "leave out --with-parent",
             CliError::CleanForAll => "add --user NAME",
+            CliError::Terminal(_) => "--once prints a table",
             _ => return None,
         };
         Some(hint.to_owned())

@@ -20,5 +20,6 @@ mod shared;
 mod signals;
 mod support;
 mod terminal;
+mod top;
 mod traced;
 mod view;
