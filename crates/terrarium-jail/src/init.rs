@@ -128,6 +128,8 @@ pub(crate) fn run(init: &Init<'_>) -> ! {
         let _ = tell(FromInit::Failed { what: what::FORK, errno: errno as i32 });
         exit_now(1)
     });
+    // A tracer is closed from its birth until now, and nothing of the job runs yet.
+    let own_io = own_io.or_else(|| fs::File::open("/proc/self/io").ok());
     let ours = listener_channel.map(|(ours, _)| ours);
     // Init must hold nothing of the job's open: not the other end of its pipes, not its files.
     let_go_of_standard_files(true);
