@@ -15,6 +15,9 @@ const UNREAD_AT_MOST: u64 = 10;
 /// What did run is read in full at every look up to this many processes, and in turn beyond.
 const READ_RUNNING_AT_ONCE: usize = 512;
 
+/// After so many looks at which it had not run, only the file that tells so stays open.
+const SLEPT_LONG: u64 = 4;
+
 /// What only grows. Of a process with its waited-for children, or of the whole job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
@@ -74,6 +77,8 @@ struct Process {
     io: Option<(u64, u64)>,
     /// It seems to do nothing, and has one thread.
     sleeps: bool,
+    /// For so many looks.
+    slept: u64,
     /// Just before it was last read in full, if it slept then.
     ran: Option<RunTime>,
     files: [Kept; FILES.len()],
@@ -182,8 +187,13 @@ impl Table {
             process.ran = ran.ok().and_then(parse::run_time);
             if process.ran.is_some() && process.ran == before {
                 process.seen = self.look;
+                process.slept += 1;
+                if process.slept == SLEPT_LONG {
+                    process.files[..SCHEDSTAT].iter_mut().for_each(|file| reader.close(file));
+                }
                 return;
             }
+            process.slept = 0;
         }
         let stat = reader.read(&mut process.files[STAT], path(STAT));
         let Some(stat) = stat.ok().and_then(parse::stat) else { return };

@@ -20,4 +20,5 @@ mod signals;
 mod support;
 mod terminal;
 mod traced;
+mod truth;
 mod view;
