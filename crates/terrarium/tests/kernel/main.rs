@@ -22,4 +22,5 @@ mod support;
 mod terminal;
 mod top;
 mod traced;
+mod truth;
 mod view;
