@@ -32,10 +32,6 @@ impl Came {
     pub(super) fn is_stop(&self) -> bool {
         matches!(self, Came::Refused { .. } | Came::Killed { .. })
     }
-
-    pub(super) fn is_all(&self) -> bool {
-        matches!(self, Came::All | Came::Reclaimed)
-    }
 }
 
 /// One try: how much was asked for, and what came of it.
@@ -228,15 +224,15 @@ fn short(text: &str) -> String {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 pub(super) enum Verdict {
-    /// Twice the limit was refused; half of it was not.
+    /// More than the limit was refused; half of it was not.
     Stopped,
-    /// Twice the limit was answered by killing; half of it was not.
+    /// More than the limit was answered by killing; half of it was not.
     Killed,
     /// More was taken than the limit says, but not kept in memory: the kernel wrote it to disk.
     Reclaimed,
     /// It had this much: bytes, CPUs or processes.
     NotStopped { count: u64 },
-    /// It had twice the limit, and was stopped at four times.
+    /// It had twice the limit or more before it was stopped.
     Late,
     /// Half of the limit was stopped as well.
     TooEarly,
@@ -244,23 +240,21 @@ pub(super) enum Verdict {
     NotTried { why: String },
 }
 
-/// From the tries of a cell, which are: twice the limit; then four times if that was not stopped, else half.
+/// From the tries of a cell: several times the limit, in steps; and if that was stopped, half of it.
 pub(super) fn verdict(attempts: &[Attempt]) -> Verdict {
     let Some(first) = attempts.first() else {
         return Verdict::NotTried { why: "nothing was tried".to_owned() };
     };
-    let second = attempts.get(1);
-    match (&first.came, second.map(|a| &a.came)) {
-        (Came::Unknown { why }, _) => Verdict::NotTried { why: why.clone() },
-        (Came::Reclaimed, _) => Verdict::Reclaimed,
-        (Came::All, Some(came)) if came.is_stop() => Verdict::Late,
-        (Came::All, Some(came)) if came.is_all() => {
-            Verdict::NotStopped { count: second.map_or(first.had, |a| a.had) }
-        }
-        (Came::All, _) => Verdict::NotStopped { count: first.had },
-        (_, Some(came)) if came.is_stop() => Verdict::TooEarly,
-        (Came::Refused { .. }, _) => Verdict::Stopped,
-        (Came::Killed { .. }, _) => Verdict::Killed,
+    let is_late = first.limit.is_some_and(|limit| first.had >= 2 * limit);
+    let half_was_stopped = attempts.get(1).is_some_and(|a| a.came.is_stop());
+    match &first.came {
+        Came::Unknown { why } => Verdict::NotTried { why: why.clone() },
+        Came::Reclaimed => Verdict::Reclaimed,
+        Came::All => Verdict::NotStopped { count: first.had },
+        _ if half_was_stopped => Verdict::TooEarly,
+        _ if is_late => Verdict::Late,
+        Came::Refused { .. } => Verdict::Stopped,
+        Came::Killed { .. } => Verdict::Killed,
     }
 }
 
@@ -269,7 +263,7 @@ mod tests {
     use super::*;
 
     fn attempt(came: Came) -> Attempt {
-        Attempt { limit: Some(10), asked: 20, had: 20, came }
+        Attempt { limit: Some(10), asked: 40, had: 9, came }
     }
 
     fn refused() -> Came {
@@ -288,16 +282,15 @@ mod tests {
             (vec![killed(), Came::All], Verdict::Killed),
             (vec![refused(), unknown()], Verdict::Stopped),
             (vec![refused(), refused()], Verdict::TooEarly),
-            (vec![Came::All, Came::All], Verdict::NotStopped { count: 20 }),
-            (vec![Came::All], Verdict::NotStopped { count: 20 }),
-            (vec![Came::All, killed()], Verdict::Late),
-            (vec![Came::All, unknown()], Verdict::NotStopped { count: 20 }),
+            (vec![Came::All], Verdict::NotStopped { count: 9 }),
             (vec![Came::Reclaimed], Verdict::Reclaimed),
             (vec![unknown()], Verdict::NotTried { why: "x".to_owned() }),
         ] {
             let attempts: Vec<_> = came.into_iter().map(attempt).collect();
             assert_eq!(verdict(&attempts), expected, "{attempts:?}");
         }
+        let late = Attempt { had: 25, ..attempt(refused()) };
+        assert_eq!(verdict(&[late]), Verdict::Late);
         assert!(matches!(verdict(&[]), Verdict::NotTried { .. }));
     }
 

@@ -45,8 +45,7 @@ impl Found {
         let mounts = host.mounts().unwrap_or_default();
         let memberships = host.memberships().unwrap_or_default();
         let cgroup = hierarchies(&mounts, &memberships).iter().filter_map(above).min_by_key(|a| a.bytes);
-        let jobs =
-            [("Slurm", "SLURM_JOB_ID"), ("PBS", "PBS_JOBID"), ("LSF", "LSB_JOBID"), ("SGE", "JOB_ID")];
+        let jobs = [("Slurm", "SLURM_JOB_ID"), ("PBS", "PBS_JOBID"), ("LSF", "LSB_JOBID"), ("SGE", "JOB_ID")];
         let batch_job =
             jobs.into_iter().find_map(|(system, variable)| Some((system, std::env::var(variable).ok()?)));
         Found { memory_available: available, ulimits, cgroup, batch_job }
@@ -69,9 +68,7 @@ fn available(meminfo: &str) -> Option<u64> {
 fn above(hierarchy: &Hierarchy) -> Option<Above> {
     let (version, limit, used) = match hierarchy.controllers.as_slice() {
         [] => (2, "memory.max", "memory.current"),
-        named if named.iter().any(|c| c == "memory") => {
-            (1, "memory.limit_in_bytes", "memory.usage_in_bytes")
-        }
+        named if named.iter().any(|c| c == "memory") => (1, "memory.limit_in_bytes", "memory.usage_in_bytes"),
         _ => return None,
     };
     let number = |path: &Path, file: &str| {

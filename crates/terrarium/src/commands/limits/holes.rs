@@ -46,9 +46,9 @@ fn about_memory(limit: &str, enforcer: Option<Enforcer>, stopped: usize) -> (Str
 pub(super) fn holes(measured: &Measured) -> Vec<Hole> {
     let mut holes = Vec::new();
     for limit in ["m", "d", "v", "mem"] {
-        let column = || measured.memory.iter().filter(|c| c.limit == limit);
-        let ways: Vec<String> =
-            column().filter(|c| is_hole(&c.verdict)).map(|c| c.way.clone()).collect();
+        // Page cache is no harm: the kernel drops it where memory is short.
+        let column = || measured.memory.iter().filter(|c| c.limit == limit && c.way != "file");
+        let ways: Vec<String> = column().filter(|c| is_hole(&c.verdict)).map(|c| c.way.clone()).collect();
         if ways.is_empty() {
             continue;
         }
@@ -56,14 +56,34 @@ pub(super) fn holes(measured: &Measured) -> Vec<Hole> {
         let (message, instead) = about_memory(limit, measured.mem_enforced_by, stopped);
         holes.push(Hole { limit: limit.to_owned(), ways, message, instead });
     }
-    holes.extend(counted(&measured.cpus, "OMP_NUM_THREADS=1", "is a request to some libraries: processes do not heed it", "use --cpus"));
-    holes.extend(counted(&measured.cpus, "taskset", "is undone by whoever asks for other CPUs", "use --cpus"));
-    holes.extend(counted(&measured.cpus, "--cpus 1", "does not hold here", "see the notes of `terrarium run --cpus 1 true`"));
+    holes.extend(counted(
+        &measured.cpus,
+        "OMP_NUM_THREADS=1",
+        "is a request to some libraries: processes do not heed it",
+        "use --cpus",
+    ));
+    holes.extend(counted(
+        &measured.cpus,
+        "taskset",
+        "is undone by whoever asks for other CPUs",
+        "use --cpus",
+    ));
+    holes.extend(counted(
+        &measured.cpus,
+        "--cpus 1",
+        "does not hold here",
+        "see the notes of `terrarium run --cpus 1 true`",
+    ));
     let root = "does not hold for root";
     let user = "does not hold here";
     let message = if measured.uid == 0 { root } else { user };
     holes.extend(counted(&measured.pids, "ulimit -u", message, "use --pids"));
-    holes.extend(counted(&measured.pids, "--pids", "does not hold here", "see the notes of `terrarium run --pids 8 true`"));
+    holes.extend(counted(
+        &measured.pids,
+        "--pids",
+        "does not hold here",
+        "see the notes of `terrarium run --pids 8 true`",
+    ));
     holes
 }
 

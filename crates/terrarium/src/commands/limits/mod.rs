@@ -31,7 +31,7 @@ const SMALLEST: u64 = 16 << 20;
 const DEADLINE: Duration = Duration::from_secs(50);
 /// Processes that are allowed, and those that are started.
 const TASKS: (u64, u64) = (8, 24);
-const OVER: &str = "the minute was over";
+const OVER: &str = "the minute was over; try --limit 64M, or a part with --only";
 
 /// The result, as `--json` prints it: docs/reference/limits-measured.md.
 #[derive(Debug, Serialize)]
@@ -109,15 +109,17 @@ fn choose_limit(wanted: Option<Bytes>, room: u64) -> Result<u64, CliError> {
     let most = room / 4 / Bytes::MIB * Bytes::MIB;
     let fits = Bytes(most).as_argument();
     match wanted {
-        Some(Bytes(wanted)) if wanted < SMALLEST => {
-            Err(CliError::Conflict("--limit: Python alone needs more; 16M is the least that is tried".to_owned()))
-        }
+        Some(Bytes(wanted)) if wanted < SMALLEST => Err(CliError::Conflict(
+            "--limit: Python alone needs more; 16M is the least that is tried".to_owned(),
+        )),
         Some(Bytes(wanted)) if wanted > most && most >= SMALLEST => Err(CliError::Conflict(format!(
             "--limit: four times as much does not fit into a quarter of the memory that is available; at most {fits}"
         ))),
         None if most >= SMALLEST => Ok(most.min(LIMIT)),
         Some(Bytes(wanted)) if most >= SMALLEST => Ok(wanted),
-        _ => Err(CliError::Conflict("there is not enough free memory here to measure without harm".to_owned())),
+        _ => {
+            Err(CliError::Conflict("there is not enough free memory here to measure without harm".to_owned()))
+        }
     }
 }
 
@@ -144,8 +146,7 @@ pub(crate) fn run(args: &LimitsArgs) -> Result<u8, CliError> {
     if chosen.iter().any(|(way, _)| matches!(way, Way::Python | Way::Numpy)) {
         jails.find_python();
     }
-    let mut measure =
-        Measure { jails, limit, started, tried: 0, is_shown: std::io::stderr().is_terminal() };
+    let mut measure = Measure { jails, limit, started, tried: 0, is_shown: std::io::stderr().is_terminal() };
     if measure.is_shown {
         out::err(format_args!(
             "takes up to {} at a time, each time in a jail and for a moment; under a minute",
@@ -153,9 +154,10 @@ pub(crate) fn run(args: &LimitsArgs) -> Result<u8, CliError> {
         ));
     }
     let paper = if has_table(&args.only, Table::Paper) { measure.paper() } else { Vec::new() };
-    let memory = measure.memory(&chosen);
+    // What is quick comes first, should the time be short.
     let cpus = if has_table(&args.only, Table::Cpus) { measure.cpus() } else { Vec::new() };
     let pids = if has_table(&args.only, Table::Pids) { measure.pids() } else { Vec::new() };
+    let memory = measure.memory(&chosen);
     measure.show(None);
 
     let mem_enforced_by = first.limits.memory.and_then(|l| l.enforced_by);
@@ -209,9 +211,8 @@ fn dry_run(jails: &Jails, chosen: &[(Way, Limit)], args: &LimitsArgs, limit: u64
         }
     }
     if let Some((way, column)) = chosen.first() {
-        let job = memory_job(*way, *column, limit, limit * 2, true);
-        let words: Vec<String> =
-            jails.words(&job).iter().map(|w| w.to_string_lossy().into_owned()).collect();
+        let job = memory_job(*way, *column, limit, limit * 4, true);
+        let words: Vec<String> = jails.words(&job).iter().map(|w| w.to_string_lossy().into_owned()).collect();
         out::print(format_args!("one at a time, for example:\n  terrarium {}", words.join(" ")));
     }
     out::print("a file is written to the directory for temporary files and is gone at once; nothing stays");
@@ -292,14 +293,15 @@ impl Measure {
             let attempts = match known.or_else(|| self.why_not(*way)) {
                 Some(why) => {
                     let came = Came::Unknown { why };
-                    vec![Attempt { limit: Some(self.limit), asked: self.limit * 2, had: 0, came }]
+                    vec![Attempt { limit: Some(self.limit), asked: self.most(*way), had: 0, came }]
                 }
                 None => self.cell(*way, *column),
             };
             let verdict = verdict(&attempts);
-            if *column == Limit::None
-                && let Some(Attempt { had, came: Came::Refused { how } | Came::Killed { how }, .. }) =
-                    attempts.iter().find(|a| a.asked == self.limit * 2)
+            if let (
+                Limit::None,
+                Some(Attempt { had, came: Came::Refused { how } | Came::Killed { how }, .. }),
+            ) = (column, attempts.first())
             {
                 let why = format!("without a limit it was stopped at {} as well ({how})", Bytes(*had));
                 refused_anyhow = Some((*way, why));
@@ -325,23 +327,32 @@ impl Measure {
         }
     }
 
-    /// Twice the limit; then four times if that was not stopped, else half.
+    /// Four times the limit, in small steps: how far it came shows the sizes between. If it was stopped, half of the limit
+    /// too, which should not be.
     fn cell(&mut self, way: Way, column: Limit) -> Vec<Attempt> {
         let limit = (column != Limit::None).then_some(self.limit);
         let mut attempts = Vec::new();
-        let mut amount = self.limit * 2;
-        for _ in 0..2 {
-            self.show(Some(&format!("{} of {}, {}", Bytes(amount), table::way_label(way), table::column(column))));
+        for amount in [self.most(way), self.limit / 2] {
+            self.show(Some(&format!(
+                "{} of {}, {}",
+                Bytes(amount),
+                table::way_label(way),
+                table::column(column)
+            )));
             let job = memory_job(way, column, self.limit, amount, self.jails.has_mounts);
             let attempt = self.attempt(&job, limit);
-            amount = if attempt.came.is_stop() { self.limit / 2 } else { self.limit * 4 };
-            let is_known = matches!(attempt.came, Came::All | Came::Refused { .. } | Came::Killed { .. });
+            let is_stop = attempt.came.is_stop();
             attempts.push(attempt);
-            if !is_known {
+            if !is_stop {
                 break;
             }
         }
         attempts
+    }
+
+    /// What is written to a disk may take its time.
+    fn most(&self, way: Way) -> u64 {
+        self.limit * if way == Way::File { 2 } else { 4 }
     }
 
     fn cpus(&mut self) -> Vec<CountCell> {

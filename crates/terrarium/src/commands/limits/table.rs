@@ -69,9 +69,7 @@ fn word(verdict: &Verdict) -> String {
 /// Rows in columns; the first row is the head.
 fn grid(rows: &[Vec<String>]) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |i: usize| {
-        rows.iter().filter_map(|r| r.get(i)).map(|c| c.chars().count()).max().unwrap_or(0)
-    };
+    let width = |i: usize| rows.iter().filter_map(|r| r.get(i)).map(|c| c.chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();
     rows.iter()
         .map(|row| {
@@ -106,7 +104,8 @@ fn found_lines(m: &Measured) -> Vec<String> {
         let (version, path) = (cgroup.version, printable(&cgroup.path.display().to_string()));
         above.push(format!("cgroup v{version} {path}: {}", Bytes(cgroup.bytes)));
     }
-    above.extend(m.found.ulimits.iter().map(|(letter, value)| format!("ulimit -{letter}: {}", Bytes(*value))));
+    above
+        .extend(m.found.ulimits.iter().map(|(letter, value)| format!("ulimit -{letter}: {}", Bytes(*value))));
     let job = m.found.batch_job.as_ref().map(|(system, id)| format!("{system} job {}", printable(id)));
     let whose = job.map_or_else(|| "this session".to_owned(), |job| format!("this {job}"));
     lines.extend(match above.as_slice() {
@@ -139,10 +138,7 @@ fn paper_lines(rows: &[PaperRow]) -> Vec<String> {
 }
 
 /// Cells by row and column, as far as there are any.
-fn matrix<'a>(
-    corner: &str,
-    cells: impl Iterator<Item = (&'a str, &'a str, String)> + Clone,
-) -> Vec<String> {
+fn matrix<'a>(corner: &str, cells: impl Iterator<Item = (&'a str, &'a str, String)> + Clone) -> Vec<String> {
     let (mut rows, mut columns) = (Vec::new(), Vec::new());
     for (row, column, _) in cells.clone() {
         if !rows.contains(&row) {
@@ -172,16 +168,8 @@ fn memory_lines(m: &Measured) -> Vec<String> {
         (Verdict::NotStopped { count }, true) => Bytes(*count).to_string(),
         (verdict, _) => word(verdict),
     };
-    let mut lines = wrap(
-        &format!(
-            "Taking {} and {} of memory where the limit is {}",
-            Bytes(m.limit.0 * 2),
-            Bytes(m.limit.0 * 4),
-            m.limit
-        ),
-        0,
-    );
-    lines.push(String::new());
+    let title = format!("Trying to take {} of memory where the limit is {}", Bytes(m.limit.0 * 4), m.limit);
+    let mut lines = vec![title, String::new()];
     lines.extend(matrix("", m.memory.iter().map(|c| (c.way.as_str(), c.limit.as_str(), text(c)))));
     lines
 }
@@ -201,33 +189,44 @@ fn count_lines(title: String, cells: &[CountCell]) -> Vec<String> {
 
 /// What the words in the tables mean: those that are there.
 fn legend(m: &Measured) -> Vec<String> {
-    let all = || m.memory.iter().map(|c| &c.verdict);
-    let counted = || m.cpus.iter().chain(&m.pids).map(|c| &c.verdict);
-    let mut lines = Vec::new();
-    let mut add = |is_there: bool, text: &str| {
-        if is_there {
-            lines.extend(wrap(text, 13));
-        }
-    };
-    let has = |v: &Verdict| all().any(|other| other == v);
-    add(has(&Verdict::Stopped), "stopped      the call failed at the limit, and the program could react");
-    add(has(&Verdict::Killed), "killed       the kernel ended it at the limit");
-    add(has(&Verdict::Reclaimed), "reclaimed    it went on, and what it wrote was moved to disk to stay below the limit");
-    add(all().any(|v| matches!(v, Verdict::NotStopped { .. })) && m.memory.iter().any(|c| c.limit != "none"),
-        "not stopped  it had four times the limit (or twice, if there was no time for more)");
-    add(has(&Verdict::Late), "late         it had twice the limit, and was stopped at four times");
-    add(
-        has(&Verdict::TooEarly) || counted().any(|v| *v == Verdict::TooEarly),
-        "too early    less than the limit was refused as well",
-    );
-    lines
+    let memory = || m.memory.iter().filter(|c| c.limit != "none");
+    let has = |fits: &dyn Fn(&Verdict) -> bool| memory().any(|c| fits(&c.verdict));
+    let counted_early = m.cpus.iter().chain(&m.pids).any(|c| c.verdict == Verdict::TooEarly);
+    let is_not_stopped = |v: &Verdict| matches!(v, Verdict::NotStopped { .. });
+    let file = name(Way::File);
+    let rows = [
+        (
+            has(&|v| *v == Verdict::Stopped),
+            "stopped",
+            "the call failed at the limit, and the program could react",
+        ),
+        (has(&|v| *v == Verdict::Killed), "killed", "the kernel ended it at the limit"),
+        (
+            has(&|v| *v == Verdict::Reclaimed),
+            "reclaimed",
+            "it went on; what it wrote went to disk, to stay below the limit",
+        ),
+        (has(&is_not_stopped), "not stopped", "it had all"),
+        (
+            memory().any(|c| c.way == file && is_not_stopped(&c.verdict)),
+            "page cache",
+            "not stopped, but the kernel drops it where memory is short",
+        ),
+        (has(&|v| *v == Verdict::Late), "late", "it had at least twice the limit before it was stopped"),
+        (
+            has(&|v| *v == Verdict::TooEarly) || counted_early,
+            "too early",
+            "less than the limit was refused as well",
+        ),
+    ];
+    let there = rows.into_iter().filter(|(is_there, ..)| *is_there);
+    there.map(|(_, word, meaning)| format!("{word:<11}  {meaning}")).collect()
 }
 
 fn not_tried(m: &Measured) -> Vec<String> {
     let mut whys: Vec<(&str, Vec<String>)> = Vec::new();
     let memory = m.memory.iter().map(|c| (label_of(&c.way), column_of(&c.limit), &c.verdict));
-    let counted =
-        m.cpus.iter().chain(&m.pids).map(|c| (label_of(c.way), c.limit.to_owned(), &c.verdict));
+    let counted = m.cpus.iter().chain(&m.pids).map(|c| (label_of(c.way), c.limit.to_owned(), &c.verdict));
     for (way, limit, verdict) in memory.chain(counted) {
         let Verdict::NotTried { why } = verdict else { continue };
         let cell = format!("{way} ({limit})");
@@ -265,8 +264,7 @@ fn hole_lines(m: &Measured) -> Vec<String> {
             () if of_it().count() == ways.len() && ways.len() > 2 => "everything that was tried".to_owned(),
             () => ways.join(", "),
         };
-        let text =
-            format!("{column} {}. Not stopped: {ways}. Instead: {}.", hole.message, hole.instead);
+        let text = format!("{column} {}. Not stopped: {ways}. Instead: {}.", hole.message, hole.instead);
         lines.extend(wrap(&text, 2));
     }
     if !lines.is_empty() {

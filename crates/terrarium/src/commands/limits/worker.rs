@@ -150,8 +150,9 @@ fn room(file: &mut File, at: u64, bytes: u64) -> Result<(), Errno> {
     file.set_len(at + bytes).map_err(|e| errno(&e))
 }
 
+static BLOCK: [u8; SMALL as usize] = [1; SMALL as usize];
+
 fn write(file: &mut File, bytes: u64) -> Result<(), Errno> {
-    static BLOCK: [u8; SMALL as usize] = [1; SMALL as usize];
     let mut left = bytes as usize;
     while left > 0 {
         let n = left.min(BLOCK.len());
@@ -164,7 +165,10 @@ fn write(file: &mut File, bytes: u64) -> Result<(), Errno> {
 fn filled(bytes: u64) -> Result<Vec<u8>, Errno> {
     let mut block: Vec<u8> = Vec::new();
     block.try_reserve_exact(bytes as usize).map_err(|_| Errno::ENOMEM)?;
-    block.resize(bytes as usize, 1);
+    // Copied, because `resize` goes byte by byte in a debug build.
+    while block.len() < bytes as usize {
+        block.extend_from_slice(&BLOCK[..BLOCK.len().min(bytes as usize - block.len())]);
+    }
     Ok(black_box(block))
 }
 
@@ -242,7 +246,7 @@ fn in_a_copy(work: impl FnOnce() -> Result<(), Stop>) -> Result<(), Errno> {
 fn processes(args: &WorkerArgs, had: &mut Had) -> Result<(), Stop> {
     let n = args.amount.div_ceil((args.unit / 2).max(1));
     for _ in 0..n {
-        let share = args.amount / n;
+        let share = args.amount.div_ceil(n);
         in_a_copy(|| take(Way::Mmap, share, &mut Had(0))).map_err(|errno| Stop::Refused(had.0, errno))?;
         had.add(share);
     }
@@ -252,7 +256,7 @@ fn processes(args: &WorkerArgs, had: &mut Had) -> Result<(), Stop> {
 /// A process with less than the limit, and copies of it that write to all of it.
 fn copies(args: &WorkerArgs, had: &mut Had) -> Result<(), Stop> {
     let n = args.amount.div_ceil((args.unit / 4 * 3).max(1)).max(2);
-    let share = args.amount / n;
+    let share = args.amount.div_ceil(n);
     let mut memory = filled(share).map_err(|errno| Stop::Refused(0, errno))?;
     had.add(share);
     for _ in 1..n {
