@@ -8,7 +8,7 @@ use terrarium_core::Bytes;
 /// Flags of `terrarium limits`.
 #[derive(Debug, Args)]
 pub struct LimitsArgs {
-    /// The limit to try; up to four times as much is taken, for a moment [default: 256M, or what fits]
+    /// The limit to try; up to four times as much is taken, for a moment [default: 128M, or what fits]
     ///
     /// Four times the limit must fit into a quarter of the memory that is available.
     #[arg(long, value_name = "SIZE", value_parser = super::size_not_zero)]

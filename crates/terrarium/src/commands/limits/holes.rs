@@ -22,15 +22,16 @@ fn is_hole(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::NotStopped { .. } | Verdict::Late)
 }
 
-const INSTEAD: &str = "use --mem, or a batch system that uses cgroups";
-
 fn about_memory(limit: &str, enforcer: Option<Enforcer>, stopped: usize) -> (String, String) {
+    let has_cgroup = matches!(enforcer, Some(Enforcer::CgroupV1 | Enforcer::CgroupV2));
+    let otherwise =
+        if has_cgroup { "use --mem" } else { "a memory cgroup, which --mem uses where it is to be had" };
     let (message, instead) = match (limit, enforcer) {
-        ("m", _) if stopped == 0 => ("stops nothing: Linux has ignored it since 2.4.30", INSTEAD),
-        ("d", _) => ("counts private memory, and each process alone", INSTEAD),
+        ("m", _) if stopped == 0 => ("stops nothing: Linux has ignored it since 2.4.30", otherwise),
+        ("d", _) => ("counts private memory, and each process alone", otherwise),
         ("v", _) => (
             "counts what is mapped, and each process alone; and also what is reserved and never used, as GPU libraries do",
-            INSTEAD,
+            otherwise,
         ),
         ("mem", Some(Enforcer::RlimitData)) => (
             "is RLIMIT_DATA here, for want of a memory cgroup: it counts private memory, and each process alone",

@@ -24,7 +24,7 @@ use found::Found;
 use holes::Hole;
 
 /// The limit that is tried if nothing is said.
-const LIMIT: u64 = 256 << 20;
+const LIMIT: u64 = 128 << 20;
 /// Below this the programs themselves do not fit.
 const SMALLEST: u64 = 16 << 20;
 /// After this nothing new is tried.

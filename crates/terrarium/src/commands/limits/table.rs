@@ -109,7 +109,10 @@ fn found_lines(m: &Measured) -> Vec<String> {
     let job = m.found.batch_job.as_ref().map(|(system, id)| format!("{system} job {}", printable(id)));
     let whose = job.map_or_else(|| "this session".to_owned(), |job| format!("this {job}"));
     lines.extend(match above.as_slice() {
-        [] => wrap(&format!("Limits on memory that {whose} has already: none"), 2),
+        [] => wrap(
+            &format!("Limits on memory that {whose} has already: none; a job can take all of the node"),
+            2,
+        ),
         _ => wrap(&format!("Limits on memory that {whose} has already: {}", above.join(", ")), 2),
     });
     lines
@@ -259,11 +262,13 @@ fn hole_lines(m: &Measured) -> Vec<String> {
     for hole in &m.holes {
         let column = column_of(&hole.limit);
         let ways: Vec<String> = hole.ways.iter().map(|w| label_of(w)).collect();
-        let of_it = || m.memory.iter().filter(|c| c.limit == hole.limit);
-        let ways = match () {
-            () if of_it().count() == ways.len() && ways.len() > 2 => "everything that was tried".to_owned(),
-            () => ways.join(", "),
+        let is_tried = |c: &&Cell| {
+            c.limit == hole.limit
+                && c.way != name(Way::File)
+                && !matches!(c.verdict, Verdict::NotTried { .. })
         };
+        let is_all = ways.len() > 2 && m.memory.iter().filter(is_tried).count() == ways.len();
+        let ways = if is_all { "all that was tried".to_owned() } else { ways.join(", ") };
         let text = format!("{column} {}. Not stopped: {ways}. Instead: {}.", hole.message, hole.instead);
         lines.extend(wrap(&text, 2));
     }
@@ -296,4 +301,118 @@ pub(super) fn lines(m: &Measured) -> Vec<String> {
         lines.extend(part);
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::limits::cell::Attempt;
+    use crate::commands::limits::found::Found;
+    use crate::commands::limits::holes::holes;
+    use terrarium_core::Tier;
+    use terrarium_core::report::Enforcer;
+
+    fn attempt(came: Came) -> Attempt {
+        Attempt { limit: Some(1024), asked: 512 << 20, had: 0, came }
+    }
+
+    fn cell(way: Way, limit: Limit, verdict: Verdict) -> Cell {
+        Cell { way: name(way), limit: name(limit), verdict, attempts: Vec::new() }
+    }
+
+    /// Every word that a table can hold, in its widest place.
+    fn measured() -> Measured {
+        let had = || Verdict::NotStopped { count: 512 << 20 };
+        let mut memory = Vec::new();
+        for way in Way::value_variants() {
+            for limit in Limit::value_variants() {
+                let verdict = match (way, limit) {
+                    (Way::Numpy, _) => Verdict::NotTried { why: "there is no python3 in PATH".to_owned() },
+                    (Way::File, Limit::Mem) => Verdict::Reclaimed,
+                    (Way::Python, Limit::V) => Verdict::TooEarly,
+                    (Way::Stack, Limit::V) => Verdict::Late,
+                    (_, Limit::None | Limit::M) => had(),
+                    (Way::Shared, Limit::D) => had(),
+                    (_, Limit::Mem) => Verdict::Killed,
+                    _ => Verdict::Stopped,
+                };
+                memory.push(cell(*way, *limit, verdict));
+            }
+        }
+        let count = |way, limit, verdict| CountCell { way, limit, allowed: 1, asked: 128, had: 1, verdict };
+        let refused = Came::Refused { how: "ENOMEM".to_owned() };
+        let mut m = Measured {
+            schema: "terrarium.limits/1",
+            terrarium: "0",
+            host: "n1".to_owned(),
+            kernel: Some("6.1".to_owned()),
+            uid: 1000,
+            tier: Tier::Userns,
+            limit: Bytes(128 << 20),
+            mem_enforced_by: Some(Enforcer::CgroupV2),
+            found: Found {
+                memory_available: None,
+                ulimits: vec![('v', 1 << 30)],
+                cgroup: None,
+                batch_job: None,
+            },
+            paper: vec![
+                PaperRow { table: "I", command: "ulimit -m 1".to_owned(), attempt: attempt(Came::All) },
+                PaperRow { table: "II", command: "ulimit -d 1".to_owned(), attempt: attempt(refused) },
+            ],
+            memory,
+            cpus: vec![
+                count("as-started", "OMP_NUM_THREADS=1", Verdict::NotStopped { count: 128 }),
+                count("as-started", "taskset", Verdict::Stopped),
+                count("as-started", "--cpus 1", Verdict::Stopped),
+            ],
+            pids: vec![count("threads", "ulimit -u", Verdict::TooEarly)],
+            holes: Vec::new(),
+            seconds: 1.0,
+        };
+        m.holes = holes(&m);
+        m
+    }
+
+    #[test]
+    fn the_tables_fit_into_80_columns() {
+        let lines = lines(&measured());
+        for line in &lines {
+            assert!(line.chars().count() <= WIDTH && line.trim_end() == line, "{line:?}");
+        }
+        let text = lines.join("\n");
+        for part in [
+            "this session has already: ulimit -v: 1.0 GiB",
+            "\nulimit -m 1  1.0 KiB     yes\n\nulimit -d 1  1.0 KiB     no\n",
+            "\nmalloc           512 MiB    not stopped  stopped      stopped    killed\n",
+            "\nshared mapping   512 MiB    not stopped  not stopped  stopped    killed\n",
+            "\nnot tried: NumPy arrays: there is no python3 in PATH\n",
+            "\nall that it starts  not stopped (128)  stopped  stopped\n",
+            "ulimit -m stops nothing: Linux has ignored it since 2.4.30. Not stopped: all\n  that was tried. ",
+            "Not stopped: shared\n  mapping. Instead: use --mem.",
+        ] {
+            assert!(text.contains(part), "no {part:?} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_part_is_shown_without_the_rest() {
+        let mut m = measured();
+        m.memory.retain(|c| c.way == "shared" && c.limit == "d");
+        (m.paper, m.cpus, m.pids) = (Vec::new(), Vec::new(), Vec::new());
+        m.holes = holes(&m);
+        let lines = lines(&m);
+        assert_eq!(lines[5..7], ["                ulimit -d", "shared mapping  not stopped"], "{lines:?}");
+        assert_eq!(lines.iter().filter(|l| l.contains("ulimit -m")).count(), 0);
+    }
+
+    #[test]
+    fn the_json_names_what_it_holds() {
+        let json = serde_json::to_value(measured()).unwrap();
+        assert_eq!(json["schema"], "terrarium.limits/1");
+        assert_eq!(json["memory"][0]["way"], "malloc");
+        assert_eq!(json["memory"][0]["verdict"], "not-stopped");
+        assert_eq!(json["paper"][1]["came"]["how"], "ENOMEM");
+        assert_eq!(json["holes"][0]["limit"], "m");
+    }
 }

@@ -145,7 +145,7 @@ fn take(way: Way, size: u64, had: &mut Had) -> Result<(), Stop> {
     Ok(())
 }
 
-/// A full file system is an error when the room is asked for, and a SIGBUS when it is touched: ask.
+/// As shared memory is made by most: the size is set and nothing is reserved, so a full file system is a SIGBUS later.
 fn room(file: &mut File, at: u64, bytes: u64) -> Result<(), Errno> {
     file.set_len(at + bytes).map_err(|e| errno(&e))
 }
