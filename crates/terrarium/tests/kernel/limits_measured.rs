@@ -7,7 +7,7 @@ use crate::support::{Tier, cgroups_of_ours, is_root, job, requires, terrarium, t
 /// Measures with a small limit, as whom the tier says; the result as JSON.
 fn measure(tier: Tier, only: &[&str]) -> serde_json::Value {
     // The launcher of the tests, so that users and cgroups are set up as for a run.
-    let mut words = vec!["--limit", "16M", "--json"];
+    let mut words = vec!["--limit", "32M", "--json"];
     for name in only {
         words.extend(["--only", name]);
     }
@@ -97,7 +97,7 @@ fn resource_limits_stop_what_they_are_known_to_stop() {
     let cells = measured["memory"].as_array().unwrap();
     let refused = cells.iter().find(|c| c["way"] == "malloc" && c["limit"] == "d").unwrap();
     let had = refused["attempts"][0]["had"].as_u64().unwrap();
-    assert!((12 << 20..=16 << 20).contains(&had), "{refused:#}");
+    assert!((24 << 20..=32 << 20).contains(&had), "{refused:#}");
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn measuring_leaves_nothing() {
     let mark = format!("terrarium-limits-{}", std::process::id());
     let temporary = crate::report::place("limits-tmp");
     let mut command = Command::new(terrarium());
-    command.args(["limits", "--limit", "16M", "--only", "shm-write", "--only", "file", "--only", "sysv"]);
+    command.args(["limits", "--limit", "32M", "--only", "shm-write", "--only", "file", "--only", "sysv"]);
     let child =
         command.env("TMPDIR", &temporary).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
     let pid = child.id();
@@ -161,14 +161,14 @@ fn limits_says_what_it_would_do_and_refuses_what_harms() {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (out.status.code(), text(&out.stdout), text(&out.stderr))
     };
-    let (code, out, _) = run(&["--dry-run", "--limit", "16M"]);
+    let (code, out, _) = run(&["--dry-run", "--limit", "32M"]);
     assert!(
-        code == Some(0) && out.contains("at most 64.0 MiB at a time") && out.contains("--report"),
+        code == Some(0) && out.contains("at most 128 MiB at a time") && out.contains("--report"),
         "{out}"
     );
     for (args, part) in [
         (&["--limit", "900G"][..], "at most"),
-        (&["--limit", "1M"], "16M is the least"),
+        (&["--limit", "1M"], "32M is the least"),
         (&["--only", "everything"], "memfd-write"),
         (&["--limit", "0"], "size of 0"),
     ] {

@@ -26,7 +26,7 @@ use holes::Hole;
 /// The limit that is tried if nothing is said.
 const LIMIT: u64 = 128 << 20;
 /// Below this the programs themselves do not fit.
-const SMALLEST: u64 = 16 << 20;
+const SMALLEST: u64 = 32 << 20;
 /// After this nothing new is tried.
 const DEADLINE: Duration = Duration::from_secs(50);
 /// Processes that are allowed, and those that are started.
@@ -110,7 +110,7 @@ fn choose_limit(wanted: Option<Bytes>, room: u64) -> Result<u64, CliError> {
     let fits = Bytes(most).as_argument();
     match wanted {
         Some(Bytes(wanted)) if wanted < SMALLEST => Err(CliError::Conflict(
-            "--limit: Python alone needs more; 16M is the least that is tried".to_owned(),
+            "--limit: Python alone needs more; 32M is the least that is tried".to_owned(),
         )),
         Some(Bytes(wanted)) if wanted > most && most >= SMALLEST => Err(CliError::Conflict(format!(
             "--limit: four times as much does not fit into a quarter of the memory that is available; at most {fits}"
@@ -437,7 +437,7 @@ mod tests {
         assert_eq!(choose_limit(Some(Bytes(64 << 20)), gib).unwrap(), 64 << 20);
         let refused = |wanted, room| choose_limit(wanted, room).unwrap_err().to_string();
         assert!(refused(Some(Bytes(gib)), gib).contains("at most 256M"));
-        assert!(refused(Some(Bytes(1 << 20)), gib).contains("16M"));
+        assert!(refused(Some(Bytes(1 << 20)), gib).contains("32M"));
         assert!(refused(None, 1 << 20).contains("not enough free memory"));
         assert!(refused(Some(Bytes(gib)), 1 << 20).contains("not enough free memory"));
     }

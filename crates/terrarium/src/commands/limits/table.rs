@@ -106,15 +106,12 @@ fn found_lines(m: &Measured) -> Vec<String> {
     }
     above
         .extend(m.found.ulimits.iter().map(|(letter, value)| format!("ulimit -{letter}: {}", Bytes(*value))));
-    let job = m.found.batch_job.as_ref().map(|(system, id)| format!("{system} job {}", printable(id)));
-    let whose = job.map_or_else(|| "this session".to_owned(), |job| format!("this {job}"));
-    lines.extend(match above.as_slice() {
-        [] => wrap(
-            &format!("Limits on memory that {whose} has already: none; a job can take all of the node"),
-            2,
-        ),
-        _ => wrap(&format!("Limits on memory that {whose} has already: {}", above.join(", ")), 2),
-    });
+    let job = m.found.batch_job.as_ref().map(|(system, id)| format!(" of {system} job {}", printable(id)));
+    if above.is_empty() {
+        above.push("none, so a job can take all of the node".to_owned());
+    }
+    let job = job.unwrap_or_default();
+    lines.extend(wrap(&format!("Limits on memory{job} before: {}", above.join(", ")), 2));
     lines
 }
 
@@ -151,6 +148,8 @@ fn matrix<'a>(corner: &str, cells: impl Iterator<Item = (&'a str, &'a str, Strin
             columns.push(column);
         }
     }
+    // What was measured first may have been asked for by `--only`; those that are no limit on memory stay as they are.
+    columns.sort_by_key(|c| Limit::from_str(c, false).ok());
     let head = std::iter::once(corner.to_owned()).chain(columns.iter().map(|c| column_of(c))).collect();
     let mut table = vec![head];
     for row in rows {
@@ -219,7 +218,7 @@ fn legend(m: &Measured) -> Vec<String> {
         (
             has(&|v| *v == Verdict::TooEarly) || counted_early,
             "too early",
-            "less than the limit was refused as well",
+            "half of the limit was refused as well: what is reserved counts",
         ),
     ];
     let there = rows.into_iter().filter(|(is_there, ..)| *is_there);
@@ -382,7 +381,7 @@ mod tests {
         }
         let text = lines.join("\n");
         for part in [
-            "this session has already: ulimit -v: 1.0 GiB",
+            "Limits on memory before: ulimit -v: 1.0 GiB",
             "\nulimit -m 1  1.0 KiB     yes\n\nulimit -d 1  1.0 KiB     no\n",
             "\nmalloc           512 MiB    not stopped  stopped      stopped    killed\n",
             "\nshared mapping   512 MiB    not stopped  not stopped  stopped    killed\n",
