@@ -148,7 +148,7 @@ fn matrix<'a>(corner: &str, cells: impl Iterator<Item = (&'a str, &'a str, Strin
             columns.push(column);
         }
     }
-    // What was measured first may have been asked for by `--only`; those that are no limit on memory stay as they are.
+    // A row that lacks its first cells must not change the order; what is no limit on memory has none and stays as it is.
     columns.sort_by_key(|c| Limit::from_str(c, false).ok());
     let head = std::iter::once(corner.to_owned()).chain(columns.iter().map(|c| column_of(c))).collect();
     let mut table = vec![head];
