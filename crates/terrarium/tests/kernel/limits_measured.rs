@@ -82,22 +82,25 @@ fn without_a_cgroup_the_holes_are_told() {
 #[test]
 fn resource_limits_stop_what_they_are_known_to_stop() {
     let tier = tiers()[0];
-    let measured = measure(tier, &["malloc", "shared", "memfd-write", "processes"]);
     for (way, m, d, v) in [
         ("malloc", "not-stopped", "stopped", "stopped"),
         ("shared", "not-stopped", "not-stopped", "stopped"),
         ("memfd-write", "not-stopped", "not-stopped", "not-stopped"),
         ("processes", "not-stopped", "not-stopped", "not-stopped"),
     ] {
+        // Each by itself: on a slow machine the time that measuring takes at most would not be enough for all.
+        let measured = measure(tier, &[way]);
         for (limit, expected) in [("none", "not-stopped"), ("m", m), ("d", d), ("v", v)] {
             assert_eq!(verdict(&measured, way, limit), expected, "{way}/{limit} {measured:#}");
         }
+        if d == "stopped" {
+            // A refusal comes at the limit, not anywhere.
+            let cells = measured["memory"].as_array().unwrap();
+            let refused = cells.iter().find(|c| c["limit"] == "d").unwrap();
+            let had = refused["attempts"][0]["had"].as_u64().unwrap();
+            assert!((24 << 20..=32 << 20).contains(&had), "{refused:#}");
+        }
     }
-    // A refusal comes at the limit, not anywhere.
-    let cells = measured["memory"].as_array().unwrap();
-    let refused = cells.iter().find(|c| c["way"] == "malloc" && c["limit"] == "d").unwrap();
-    let had = refused["attempts"][0]["had"].as_u64().unwrap();
-    assert!((24 << 20..=32 << 20).contains(&had), "{refused:#}");
 }
 
 #[test]
