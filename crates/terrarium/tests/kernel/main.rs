@@ -8,6 +8,7 @@ mod contain;
 mod gpu;
 mod jupyter;
 mod limits;
+mod limits_measured;
 mod mpi;
 mod nested;
 mod only;
