@@ -1,0 +1,135 @@
+//! `terrarium show`: a series as charts in the terminal, as a page, as pictures, as text.
+
+mod charts;
+mod clock;
+mod csv;
+#[cfg(test)]
+mod examples;
+mod facts;
+mod figures;
+mod foreign;
+mod page;
+mod terminal;
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use terrarium_chart::svg::{Place, time_chart};
+use terrarium_observe::series::{self, Series, SeriesError};
+
+use crate::cli::show::ShowArgs;
+use crate::error::CliError;
+use crate::out;
+use crate::summary::printable;
+use crate::whole_file::Destination;
+use terminal::Terminal;
+
+/// As much of a foreign file as is looked at to say what it is.
+const BEGIN: u64 = 4096;
+
+/// Returns the exit code.
+pub(crate) fn run(args: &ShowArgs) -> Result<u8, CliError> {
+    let files = [&args.html, &args.csv];
+    let to_stdout =
+        files.into_iter().flatten().filter(|file| is_stdout(file)).count() + usize::from(args.json);
+    if to_stdout > 1 {
+        return Err(CliError::Conflict(
+            "only one of --json, --html - and --csv - can go to stdout".to_owned(),
+        ));
+    }
+    let path = match &args.file {
+        Some(path) => path.clone(),
+        None => last_run()?,
+    };
+    let series = read(&path)?;
+    if let Some(file) = &args.html {
+        write("--html", file, &page::page(&series))?;
+    }
+    if let Some(file) = &args.csv {
+        write("--csv", file, &csv::csv(&series))?;
+    }
+    if let Some(directory) = &args.svg {
+        pictures(directory, &series)?;
+    }
+    if args.json {
+        // Numbers and texts only: it cannot fail.
+        stdout(&(csv::json(&series).unwrap_or_default() + "\n"))?;
+    }
+    if args.json || args.html.is_some() || args.csv.is_some() || args.svg.is_some() {
+        // The terminal's view tells it itself.
+        if let Some(damage) = &series.damage {
+            out::note(format_args!("note: {} is damaged: {}", path.display(), printable(damage)));
+        }
+    } else {
+        stdout(&terminal::view(&series, Terminal::of_stdout()))?;
+    }
+    Ok(0)
+}
+
+/// The series of the last run in the history.
+fn last_run() -> Result<PathBuf, CliError> {
+    Err(CliError::NoHistory)
+}
+
+fn read(path: &Path) -> Result<Series, CliError> {
+    let fail = |why: String| CliError::Series { path: path.to_owned(), why, hint: None };
+    let mut file = File::open(path).map_err(|error| fail(error.to_string()))?;
+    if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        return Err(fail("it is a directory".to_owned()));
+    }
+    series::read(&mut file).map_err(|error| match error {
+        SeriesError::Io(error) => fail(error.to_string()),
+        SeriesError::Foreign { why } => {
+            let (why, hint) = match begin(path).as_deref().and_then(foreign::what) {
+                Some((what, hint)) => (what.to_owned(), hint),
+                None => (why, None),
+            };
+            CliError::Series { path: path.to_owned(), why, hint }
+        }
+    })
+}
+
+fn begin(path: &Path) -> Option<Vec<u8>> {
+    let mut begin = Vec::new();
+    File::open(path).ok()?.take(BEGIN).read_to_end(&mut begin).ok()?;
+    Some(begin)
+}
+
+fn pictures(directory: &Path, series: &Series) -> Result<(), CliError> {
+    std::fs::create_dir_all(directory)
+        .map_err(|source| CliError::Write { path: directory.to_owned(), source })?;
+    let (drawn, _) = charts::charts(series);
+    if drawn.is_empty() {
+        out::note("note: there is no data, and so no picture");
+    }
+    for drawn in drawn {
+        let file = directory.join(format!("{}.svg", drawn.chart.id));
+        write("--svg", &file, &time_chart(&drawn.chart, Place::File))?;
+    }
+    Ok(())
+}
+
+fn is_stdout(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+fn write(flag: &'static str, path: &Path, content: &str) -> Result<(), CliError> {
+    if is_stdout(path) {
+        return stdout(content);
+    }
+    Destination::of(flag, path)?
+        .write(content.as_bytes())
+        .map_err(|source| CliError::Write { path: path.to_owned(), source })
+}
+
+/// A reader that has seen enough is no failure; a full disk is.
+fn stdout(content: &str) -> Result<(), CliError> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(content.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(source) if source.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(CliError::Write { path: PathBuf::from("standard output"), source })
+        }
+        _ => Ok(()),
+    }
+}
