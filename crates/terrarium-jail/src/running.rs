@@ -191,6 +191,16 @@ impl Running {
         &self.plan
     }
 
+    /// Whether this is one of several in a jail that another process holds.
+    pub fn is_rank(&self) -> bool {
+        matches!(self.part, Part::Member(_))
+    }
+
+    /// Whether a cgroup counts the job's memory.
+    pub fn counts_memory(&self) -> bool {
+        self.groups.memory_now().is_some()
+    }
+
     /// Returns when no process of the job is left, or when some are that cannot be killed.
     pub fn wait(mut self, observer: &mut dyn Observer) -> Result<Outcome, JailError> {
         self.let_go();

@@ -2,8 +2,10 @@
 
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg,
     socketpair,
@@ -101,6 +103,13 @@ impl Channel {
     pub fn try_send(&self, bytes: &[u8]) -> Result<(), Errno> {
         let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
         sendmsg::<()>(self.0.as_raw_fd(), &[IoSlice::new(bytes)], &[], flags, None).map(drop)
+    }
+
+    /// Waits until there is something to take in; `false` if nothing came.
+    pub fn wait(&self, time: Duration) -> bool {
+        // Rounded up: a wait that ends a little early would only spin.
+        let millis = time.as_micros().div_ceil(1000).min(60_000) as u16;
+        poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], PollTimeout::from(millis)) == Ok(1)
     }
 
     /// Takes one message without waiting.

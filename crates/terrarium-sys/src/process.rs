@@ -319,6 +319,13 @@ pub fn signal_one(pid: i32, signal: i32) -> Result<(), Errno> {
     Errno::result(unsafe { libc::kill(pid, signal) }).map(drop)
 }
 
+/// What this process is called in ps; 15 bytes count.
+pub fn set_name(name: &str) {
+    if let Ok(name) = CString::new(name) {
+        let _ = crate::calls::prctl(libc::PR_SET_NAME, name.as_ptr() as libc::c_ulong);
+    }
+}
+
 /// A handle to one process: what is done through it never reaches a later process with the same PID.
 pub struct PidFd(OwnedFd);
 

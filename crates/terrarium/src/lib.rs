@@ -8,8 +8,10 @@
 pub mod cli;
 mod commands;
 mod error;
+mod history;
 mod nvml;
 mod out;
+mod recorder;
 mod summary;
 mod whole_file;
 

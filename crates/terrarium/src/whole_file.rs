@@ -61,19 +61,23 @@ impl Destination {
     pub(crate) fn write(&mut self, content: &[u8]) -> std::io::Result<()> {
         match self {
             Destination::Open(_, file) => file.write_all(content),
-            Destination::File(path) => {
-                let (temporary, mut file) = create_temporary(path)?;
-                let written = file
-                    .write_all(content)
-                    .and_then(|()| file.sync_all())
-                    .and_then(|()| fs::rename(&temporary, path));
-                if written.is_err() {
-                    let _ = fs::remove_file(temporary);
-                }
-                written
-            }
+            Destination::File(path) => replace(path, content, true),
         }
     }
+}
+
+/// Puts a file in the place of what is there: a reader never sees half of one, and a failure leaves what was there.
+/// With `for_good` it is on the disk before this returns.
+pub(crate) fn replace(path: &Path, content: &[u8], for_good: bool) -> std::io::Result<()> {
+    let (temporary, mut file) = create_temporary(path)?;
+    let written = file
+        .write_all(content)
+        .and_then(|()| if for_good { file.sync_all() } else { Ok(()) })
+        .and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        let _ = fs::remove_file(temporary);
+    }
+    written
 }
 
 fn parent_of(path: &Path) -> &Path {
@@ -85,7 +89,12 @@ fn create_temporary(path: &Path) -> std::io::Result<(PathBuf, fs::File)> {
     name.push(path.file_name().unwrap_or(OsStr::new("report")));
     name.push(format!(".{}", std::process::id()));
     let temporary = parent_of(path).join(name);
-    let file = fs::OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+    let create = || fs::OpenOptions::new().write(true).create_new(true).open(&temporary);
+    let file = create().or_else(|error| match error.kind() {
+        // Of an earlier process with our number, which was killed.
+        std::io::ErrorKind::AlreadyExists => fs::remove_file(&temporary).and_then(|()| create()),
+        _ => Err(error),
+    })?;
     Ok((temporary, file))
 }
 

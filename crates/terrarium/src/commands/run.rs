@@ -24,9 +24,11 @@ use terrarium_sys::process::{host_name, memory_total, user};
 
 use crate::cli::{Net, Orphans, RunArgs, ShmArg, Summary};
 use crate::error::CliError;
+use crate::recorder::Recorder;
 use crate::whole_file::Destination;
 use crate::{nvml, out, summary};
 
+use super::record::Record;
 use super::{only, ranks};
 
 /// By which Jupyter tells its kernels who started them.
@@ -44,11 +46,26 @@ pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
     if args.dry_run {
         return dry_run(&args, &host, &spec);
     }
-    let mut watch =
-        Watch { sampler: Sampler::default(), cpus: cpus.len().max(1), quiet: args.quiet, memory_peak: None };
+    let mut watch = Watch {
+        sampler: Sampler::default(),
+        cpus: cpus.len().max(1),
+        quiet: args.quiet,
+        memory_peak: None,
+        recorder: None,
+    };
+    let record = Record::of(&args)?;
     let running = match start(&host, &spec)? {
-        Started::Job(running) => running,
-        Started::Holder(running) => return Ok(ranks::hold(running, &args, &spec, &mut watch)),
+        Started::Job(running) => {
+            // Of a job in ranks its holder records.
+            if !running.is_rank() {
+                watch.recorder = record.recorder(&args, &running, watch.cpus);
+            }
+            running
+        }
+        Started::Holder(running) => {
+            watch.recorder = record.recorder(&args, &running, watch.cpus);
+            return Ok(ranks::hold(running, &args, &spec, &mut watch, &record));
+        }
     };
     if !args.quiet && !running.plan().is_told {
         for finding in &running.plan().findings {
@@ -76,6 +93,7 @@ pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
             matches!(args.gpus, Some(GpuRequest::Indices(_))),
         ));
     }
+    report.findings.extend(record.end_series(watch.recorder.take(), &report));
     if !args.quiet {
         for finding in report.findings.iter().filter(|f| !said.contains(&f.code)) {
             summary::print_finding(finding);
@@ -87,6 +105,9 @@ pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
         }
     } else if report.end == End::Survivors {
         summary::print_survivors(&report);
+    }
+    if let Some(finding) = record.remember(&report).filter(|_| !args.quiet) {
+        summary::print_finding(&finding);
     }
     if let Some(destination) = &mut destination
         && let Err(source) = json(&report).and_then(|text| destination.write(&text))
@@ -338,6 +359,7 @@ pub(super) struct Watch {
     quiet: bool,
     /// For kernels whose cgroups keep no peak.
     memory_peak: Option<Bytes>,
+    pub(super) recorder: Option<Recorder>,
 }
 
 impl Observer for Watch {
