@@ -57,7 +57,9 @@ pub(super) fn label(metric: Metric) -> &'static str {
 /// Seconds from the start to each look; never backwards, whatever the clock of the node did.
 fn times(series: &Series) -> Vec<f64> {
     let mut last = 0.0;
-    let since = |ms: i64| ms as f64 / 1e3 - series.start.started;
+    // In whole milliseconds, which a difference of seconds since 1970 is not.
+    let start = (series.start.started * 1e3).round() as i64;
+    let since = |ms: i64| ms.saturating_sub(start) as f64 / 1e3;
     let times = series.samples.iter().map(|sample| {
         last = f64::max(last, since(sample.time_ms));
         last
