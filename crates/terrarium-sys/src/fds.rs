@@ -161,6 +161,15 @@ pub fn controlling_terminal() -> Option<OwnedFd> {
     }
 }
 
+/// Makes room for this process to have so many files open, as far as its hard limit allows, and returns the limit that
+/// it then has. What was started before keeps its own.
+pub fn room_for_files(wanted: u64) -> u64 {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 0 };
+    let more = wanted.min(hard);
+    if more > soft && setrlimit(Resource::RLIMIT_NOFILE, more, hard).is_ok() { more } else { soft }
+}
+
 /// Whether this session has a controlling terminal, open here or not.
 pub fn has_terminal() -> bool {
     // SAFETY: a constant path; a new descriptor that nobody else owns.

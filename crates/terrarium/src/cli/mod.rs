@@ -115,12 +115,9 @@ fn time_not_zero(text: &str) -> Result<Duration, String> {
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
-    match parse_duration(text) {
-        Ok(time) if time < Duration::from_millis(100) => Err("at most ten times a second: 100ms".to_owned()),
-        Ok(time) if time > Duration::from_secs(3600) => Err("at least once an hour: 1h".to_owned()),
-        Ok(time) => Ok(time),
-        Err(error) => Err(error.to_string()),
-    }
+    let range = Duration::from_millis(100)..=Duration::from_secs(3600);
+    let time = parse_duration(text).map_err(|e| e.to_string())?;
+    if range.contains(&time) { Ok(time) } else { Err("write a time from 100ms to 1h".to_owned()) }
 }
 
 fn grace(text: &str) -> Result<Grace, String> {
@@ -347,7 +344,7 @@ pub struct RunOptions {
     /// Keep neither a series nor a line in the history
     #[arg(long, help_heading = "Running")]
     pub no_record: bool,
-    /// How often to look at what the job uses; from 100ms
+    /// Time from look to look at the job, from 100ms to 1h
     #[arg(long, value_name = "TIME", value_parser = interval, default_value = "1s", help_heading = "Running")]
     pub interval: Duration,
     /// Print what would be done, and start nothing
