@@ -37,11 +37,11 @@ pub(crate) enum CliError {
     #[error("cannot write the report to {}: {source}", path.display())]
     Report { path: PathBuf, source: std::io::Error },
     #[error("cannot read {} as a series: {why}", path.display())]
-    Series { path: PathBuf, why: String, hint: Option<&'static str> },
+    Series { path: PathBuf, why: String },
     #[error("cannot write to {}: {source}", path.display())]
     Write { path: PathBuf, source: std::io::Error },
-    #[error("no history yet: there is no run to show")]
-    NoHistory,
+    #[error("there is no run to show: {why}")]
+    NoHistory { why: String },
     #[error("there is no user `{0}`")]
     NoUser(String),
     #[error("--clean-shm without --user would delete the shared memory of every user")]
@@ -159,9 +159,8 @@ impl CliError {
             }
             CliError::Jail(JailError::ParentOutside) => "leave out --with-parent",
             CliError::CleanForAll => "add --user NAME",
-            CliError::Series { hint: Some(hint), .. } => hint,
             CliError::Series { .. } => "a series is what `terrarium run --record FILE` writes",
-            CliError::NoHistory => "name the series to show: terrarium show FILE",
+            CliError::NoHistory { .. } => "name the series to show: terrarium show FILE",
             _ => return None,
         };
         Some(hint.to_owned())

@@ -10,9 +10,12 @@ use crate::{TimeChart, scale};
 pub(super) const WIDTH: f64 = 960.0;
 pub(super) const HEIGHT: f64 = 340.0;
 
+/// What the title takes of it.
+pub(super) const TITLE_HEIGHT: f64 = 38.0;
+
 /// The plot's edges. To the right of it stand the names of the lines.
 pub(super) const LEFT: f64 = 92.0;
-pub(super) const RIGHT: f64 = WIDTH - 214.0;
+pub(super) const RIGHT: f64 = WIDTH - 186.0;
 pub(super) const TOP: f64 = 72.0;
 pub(super) const BOTTOM: f64 = HEIGHT - 52.0;
 

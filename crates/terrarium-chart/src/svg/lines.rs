@@ -13,6 +13,9 @@ const SLICES: usize = (RIGHT - LEFT) as usize;
 /// Room for a name, in characters, before it would leave the picture.
 const NAME_ROOM: usize = 22;
 
+/// The same, beside a piece of the line.
+const LINE_NAME_ROOM: usize = 18;
+
 /// From one name to the next below it.
 const NAME_STEP: f64 = 20.0;
 
@@ -52,8 +55,8 @@ pub(super) fn limits(out: &mut String, frame: &Frame, chart: &TimeChart) {
 }
 
 pub(super) fn lines(out: &mut String, frame: &Frame, chart: &TimeChart) {
-    // The first is the most important: it comes last and lies on top.
-    for (i, line) in chart.lines.iter().enumerate().rev() {
+    // The first has no gaps of its own: dashes on top of it let both be seen.
+    for (i, line) in chart.lines.iter().enumerate() {
         let runs = runs::thin(&runs::of(line, chart.gap), frame.duration, SLICES);
         if runs.is_empty() {
             continue;
@@ -74,7 +77,8 @@ pub(super) fn lines(out: &mut String, frame: &Frame, chart: &TimeChart) {
             "<path class=\"c-line{i}\" transform=\"scale(.1)\" d=\"{drawn}\" fill=\"none\" stroke=\"{}\" stroke-width=\"{}\" \
              stroke-linejoin=\"round\" stroke-linecap=\"{}\"{}/>",
             pen.colour,
-            pen.width * 10.0,
+            // What goes up and down in each pixel would be a block.
+            if runs.iter().map(Vec::len).sum::<usize>() > SLICES { 12.0 } else { pen.width * 10.0 },
             // A point that stands alone is a dot only so.
             if runs.iter().any(|run| run.len() == 1) { "round" } else { "butt" },
             dashes(pen.dashes, 10.0),
@@ -126,11 +130,12 @@ pub(super) fn labels(out: &mut String, frame: &Frame, chart: &TimeChart) {
         labels.push((y, line.has_data().then_some(i), name));
     }
     for limit in &chart.limits {
-        let level = chart.quantity.format(limit.value);
+        let level = chart.quantity.phrase(limit.value);
+        // Above the lines that meet it.
         if chart.shows(limit) {
-            labels.push((frame.y(limit.value), None, format!("{} {level}", limit.name)));
+            labels.push((frame.y(limit.value) - 0.1, None, format!("{}: {level}", limit.name)));
         } else {
-            labels.push((TOP, None, format!("↑ {} {level}", limit.name)));
+            labels.push((TOP - 0.1, None, format!("↑ {}: {level}", limit.name)));
         }
     }
     labels.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -149,7 +154,11 @@ pub(super) fn labels(out: &mut String, frame: &Frame, chart: &TimeChart) {
             );
         }
         let x = if line.is_some() { start + 32.0 } else { start };
-        text(out, Text { x, y: y + 5.0, anchor: "start", muted: line.is_none() }, &shortened(name));
+        text(
+            out,
+            Text { x, y: y + 5.0, anchor: "start", muted: line.is_none() },
+            &shortened(name, if line.is_some() { LINE_NAME_ROOM } else { NAME_ROOM }),
+        );
     }
 }
 
@@ -157,11 +166,11 @@ fn last(line: &Line) -> Option<f64> {
     line.points.iter().rev().find_map(|(_, y)| y.filter(|y| y.is_finite()))
 }
 
-fn shortened(name: &str) -> String {
-    if name.chars().count() <= NAME_ROOM {
+fn shortened(name: &str, room: usize) -> String {
+    if name.chars().count() <= room {
         return name.to_owned();
     }
-    name.chars().take(NAME_ROOM - 1).chain(['…']).collect()
+    name.chars().take(room - 1).chain(['…']).collect()
 }
 
 /// Moves what is sorted apart, and keeps it between top and bottom.

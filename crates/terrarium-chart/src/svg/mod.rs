@@ -11,7 +11,7 @@ use std::fmt::Write;
 
 use crate::escape::Escaped;
 use crate::{TimeChart, words};
-use frame::{Frame, HEIGHT, WIDTH};
+use frame::{Frame, HEIGHT, TITLE_HEIGHT, WIDTH};
 
 /// Where a picture is to stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,14 +68,16 @@ pub fn time_chart(chart: &TimeChart, place: Place) -> String {
 fn document(id: &str, title: &str, description: &str, place: Place, body: &str) -> String {
     let mut svg = String::new();
     let id = Escaped(id);
+    // A page has a heading of its own above the picture.
+    let above = if place == Place::File { 0.0 } else { TITLE_HEIGHT };
     let _ = write!(
         svg,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 {above} {WIDTH} {}\" role=\"img\" \
          aria-labelledby=\"{id}-title {id}-desc\" font-family=\"system-ui,'Segoe UI','DejaVu Sans',Arial,sans-serif\" \
-         font-size=\"14\""
+         font-size=\"14\"",
+        HEIGHT - above
     );
     if place == Place::File {
-        // Twice as many pixels where a program asks the file for its size.
         let _ = write!(svg, " width=\"{WIDTH}\" height=\"{HEIGHT}\"");
     }
     let _ = write!(

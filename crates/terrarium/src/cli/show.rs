@@ -8,7 +8,8 @@ use clap::Args;
 #[derive(Debug, Args)]
 #[command(after_help = AFTER)]
 pub struct ShowArgs {
-    /// A series that `terrarium run --record` wrote [default: that of the last run in the history]
+    /// A series that `terrarium run --record` wrote, or the name of a job in the history [default: the last run that has a
+    /// series there]
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Write one page with all charts and tables, which needs nothing else; `-` is stdout

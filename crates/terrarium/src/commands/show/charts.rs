@@ -1,6 +1,6 @@
 //! The charts of a series.
 
-use terrarium_chart::{Limit, Line, TimeChart};
+use terrarium_chart::{Limit, Line, Quantity, TimeChart};
 use terrarium_core::sample::Metric;
 use terrarium_observe::series::Series;
 
@@ -72,7 +72,7 @@ fn chart(series: &Series, (id, title, metrics): &Plan) -> Option<Drawn> {
     let mut chart = TimeChart {
         id: (*id).to_owned(),
         title: (*title).to_owned(),
-        quantity: quantity(metrics[0].0),
+        quantity: if *id == "threads" { Quantity::Count("number") } else { quantity(metrics[0].0) },
         duration: duration(series),
         gap: gap(series),
         lines: Vec::new(),

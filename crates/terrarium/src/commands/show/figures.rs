@@ -88,7 +88,11 @@ struct Value {
 
 /// The values of a metric, as they are drawn.
 pub(super) fn points(series: &Series, metric: Metric) -> Vec<Point> {
-    values(series, metric).into_iter().map(|(at, value)| (at, value.map(|v| v.value))).collect()
+    let values = values(series, metric);
+    // A rate is so from the value before on, and before the first is the start.
+    let first = values.iter().find_map(|(_, value)| *value).filter(|_| metric.kind() == Kind::Delta);
+    let start = first.filter(|first| first.at <= gap(series)).map(|first| (0.0, Some(first.value)));
+    start.into_iter().chain(values.into_iter().map(|(at, value)| (at, value.map(|v| v.value)))).collect()
 }
 
 fn values(series: &Series, metric: Metric) -> Vec<(f64, Option<Value>)> {
@@ -213,7 +217,7 @@ mod tests {
         let series = series(&looks, Metric::Cpu);
         assert_eq!(
             points(&series, Metric::Cpu),
-            [(1.0, Some(2.0)), (2.0, None), (3.0, Some(1.5)), (4.0, Some(0.0))]
+            [(0.0, Some(2.0)), (1.0, Some(2.0)), (2.0, None), (3.0, Some(1.5)), (4.0, Some(0.0))]
         );
         let figures = figures(&series, Metric::Cpu).unwrap();
         assert_eq!((figures.mean, figures.total, figures.max_at_seconds), (1.25, Some(5000), 1.0));
@@ -232,7 +236,7 @@ mod tests {
     #[test]
     fn a_job_of_a_moment_has_rates_too() {
         let series = series(&[(40, Some(30)), (80, Some(50))], Metric::Cpu);
-        assert_eq!(points(&series, Metric::Cpu), [(0.04, Some(0.75)), (0.08, Some(1.25))]);
+        assert_eq!(points(&series, Metric::Cpu), [(0.0, Some(0.75)), (0.04, Some(0.75)), (0.08, Some(1.25))]);
     }
 
     #[test]
@@ -247,6 +251,6 @@ mod tests {
     #[test]
     fn a_clock_that_goes_back_breaks_nothing() {
         let series = series(&[(1000, Some(1)), (-5000, Some(1)), (2000, Some(1))], Metric::Read);
-        assert_eq!(points(&series, Metric::Read), [(1.0, Some(1.0)), (2.0, Some(2.0))]);
+        assert_eq!(points(&series, Metric::Read), [(0.0, Some(1.0)), (1.0, Some(1.0)), (2.0, Some(2.0))]);
     }
 }

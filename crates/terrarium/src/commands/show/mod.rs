@@ -7,26 +7,24 @@ mod csv;
 mod examples;
 mod facts;
 mod figures;
-mod foreign;
 mod page;
 mod terminal;
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use terrarium_chart::svg::{Place, time_chart};
+use terrarium_core::JobId;
 use terrarium_observe::series::{self, Series, SeriesError};
 
 use crate::cli::show::ShowArgs;
 use crate::error::CliError;
+use crate::history;
 use crate::out;
 use crate::summary::printable;
 use crate::whole_file::Destination;
 use terminal::Terminal;
-
-/// As much of a foreign file as is looked at to say what it is.
-const BEGIN: u64 = 4096;
 
 /// Returns the exit code.
 pub(crate) fn run(args: &ShowArgs) -> Result<u8, CliError> {
@@ -39,7 +37,7 @@ pub(crate) fn run(args: &ShowArgs) -> Result<u8, CliError> {
         ));
     }
     let path = match &args.file {
-        Some(path) => path.clone(),
+        Some(path) => named(path),
         None => last_run()?,
     };
     let series = read(&path)?;
@@ -67,33 +65,45 @@ pub(crate) fn run(args: &ShowArgs) -> Result<u8, CliError> {
     Ok(0)
 }
 
-/// The series of the last run in the history.
+/// The series of the last run in the history that has one.
 fn last_run() -> Result<PathBuf, CliError> {
-    Err(CliError::NoHistory)
+    let none = |why: &str| CliError::NoHistory { why: why.to_owned() };
+    let directory = history::directory().ok_or_else(|| none("there is no history"))?;
+    let unreadable = |error: std::io::Error| none(&format!("{}: {error}", directory.display()));
+    let kept = terrarium_observe::history::read(&directory).map_err(unreadable)?;
+    if kept.entries.is_empty() {
+        return Err(none(&format!("no history yet (in {})", directory.display())));
+    }
+    let series = kept.entries.into_iter().rev().filter_map(|entry| entry.series);
+    let mut files = series.map(|file| directory.join(file)).filter(|file| file.is_file());
+    files.next().ok_or_else(|| none("no run in the history has a series"))
+}
+
+/// What is named: a file, or the job of a series in the history.
+fn named(path: &Path) -> PathBuf {
+    let of_job = || {
+        let job: JobId = path.to_str()?.parse().ok()?;
+        let directory = history::directory()?;
+        Some(directory.join(terrarium_observe::history::find_series(&directory, &job.to_string())?))
+    };
+    if path.exists() { path.to_owned() } else { of_job().unwrap_or_else(|| path.to_owned()) }
 }
 
 fn read(path: &Path) -> Result<Series, CliError> {
-    let fail = |why: String| CliError::Series { path: path.to_owned(), why, hint: None };
-    let mut file = File::open(path).map_err(|error| fail(error.to_string()))?;
+    let fail = |why: String| CliError::Series { path: path.to_owned(), why };
+    let file = File::open(path).map_err(|error| {
+        fail(match error.kind() {
+            std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+            _ => error.to_string(),
+        })
+    })?;
     if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
         return Err(fail("it is a directory".to_owned()));
     }
-    series::read(&mut file).map_err(|error| match error {
+    series::read(file).map_err(|error| match error {
         SeriesError::Io(error) => fail(error.to_string()),
-        SeriesError::Foreign { why } => {
-            let (why, hint) = match begin(path).as_deref().and_then(foreign::what) {
-                Some((what, hint)) => (what.to_owned(), hint),
-                None => (why, None),
-            };
-            CliError::Series { path: path.to_owned(), why, hint }
-        }
+        SeriesError::Foreign { why } => fail(why),
     })
-}
-
-fn begin(path: &Path) -> Option<Vec<u8>> {
-    let mut begin = Vec::new();
-    File::open(path).ok()?.take(BEGIN).read_to_end(&mut begin).ok()?;
-    Some(begin)
 }
 
 fn pictures(directory: &Path, series: &Series) -> Result<(), CliError> {

@@ -130,16 +130,29 @@ fn chart(out: &mut String, chart: &TimeChart, terminal: Terminal) {
     };
     let beside: Vec<String> = [axis].into_iter().filter(|a| !a.is_empty()).chain(limits).collect();
     let beside = if beside.is_empty() { String::new() } else { format!(" ({})", beside.join("; ")) };
-    let _ = writeln!(out, "\n{}{beside}", terminal.bold(&chart.title));
     let bar = if terminal.characters == Characters::Blocks { '│' } else { '|' };
+    out.push('\n');
     for (i, line) in chart.lines.iter().enumerate() {
-        if let Some((_, high)) = words::extremes(line) {
-            let high = format!("highest {} at {}", chart.quantity.format(high.1), quantity::time(high.0));
-            let _ =
-                writeln!(out, "{:LABELS$}  {}: {high}", "", terminal.coloured(&line.name, COLOURS[i % 4]));
+        let Some((low, high)) = words::extremes(line) else { continue };
+        // What never changes needs no picture beside another.
+        let is_flat = low.1 == high.1 && i > 0;
+        let value = chart.quantity.format(high.1);
+        let said = if low.1 == high.1 {
+            format!("{value} throughout")
+        } else {
+            format!("highest {value} at {}", quantity::time(high.0))
+        };
+        let name = terminal.coloured(&line.name, COLOURS[i % 4]);
+        if i == 0 {
+            let _ = writeln!(out, "{}{beside}: {name}, {said}", terminal.bold(&chart.title));
+        } else {
+            let _ = writeln!(out, "{:LABELS$}  {name}: {said}", "");
         }
-        let rows = if i == 0 { 5 } else { 3 };
-        // What is high only for a moment of its own chart would be flat beside another.
+        if is_flat {
+            continue;
+        }
+        let rows = if i == 0 { 4 } else { 2 };
+        // What is low beside another would be flat on its scale.
         let alone = TimeChart { lines: vec![line.clone()], limits: Vec::new(), ..chart.clone() };
         let scale = if chart.reach() > 8.0 * alone.reach() { &alone } else { chart };
         for row in plot(scale, line, Size { columns, rows }, terminal.characters) {
