@@ -52,7 +52,7 @@ impl Frame {
     }
 
     /// Drawn after the lines, which must not hide them.
-    pub(super) fn axes(&self, out: &mut String) {
+    pub(super) fn axes(&self, out: &mut String, bands: bool) {
         let _ = writeln!(
             out,
             "<path class=\"c-axis\" d=\"M{LEFT} {BOTTOM}H{RIGHT}\" stroke=\"{MUTED}\" stroke-width=\"1.2\"/>"
@@ -71,7 +71,8 @@ impl Frame {
             text(out, Text { x, y: BOTTOM + 22.0, anchor: "middle", muted: false }, &tick.label);
         }
         let at = Text { x: (LEFT + RIGHT) / 2.0, y: HEIGHT - 10.0, anchor: "middle", muted: true };
-        text(out, at, &format!("time since the start ({})", self.time.unit));
+        let bands = if bands { "; line: mean, band: lowest to highest" } else { "" };
+        text(out, at, &format!("time since the start ({}){bands}", self.time.unit));
     }
 }
 

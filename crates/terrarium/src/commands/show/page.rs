@@ -36,7 +36,7 @@ td.none{color:var(--muted);font-style:italic}\
 @media screen and (prefers-color-scheme:dark){:root{--back:#0f1216;--card:#161a20;--ink:#e8eaed;--muted:#a7b0ba;--edge:#2f3640;\
 --note:#2b2413;--note-edge:#e0a83c}DARK}\
 @media print{:root{color-scheme:light}body{padding:0;max-width:none;font-size:10pt}\
-figure{break-inside:avoid;padding:0;border:0}.note{border:1px solid #999;border-left-width:.3rem}details:not([open]){display:none}}";
+figure{break-inside:avoid;margin:.4rem 0;padding:0;border:0}figure svg{width:86%}.note{border:1px solid #999;border-left-width:.3rem}details:not([open]){display:none}}";
 
 /// The whole page.
 pub(super) fn page(series: &Series) -> String {
