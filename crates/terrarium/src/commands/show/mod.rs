@@ -143,3 +143,77 @@ fn stdout(content: &str) -> Result<(), CliError> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use terrarium_observe::series::Encoder;
+
+    fn bytes(series: &Series) -> Vec<u8> {
+        let mut encoder = Encoder::new(series.start.clone()).unwrap();
+        for sample in &series.samples {
+            encoder.push(sample.clone()).unwrap();
+        }
+        encoder.file(series.report.as_ref()).unwrap()
+    }
+
+    fn args(file: PathBuf) -> ShowArgs {
+        ShowArgs { file: Some(file), html: None, svg: None, csv: None, json: false }
+    }
+
+    #[test]
+    fn a_file_becomes_a_page_pictures_and_a_table() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("a.arrow"), bytes(&examples::gaps())).unwrap();
+        let mut args = args(path("a.arrow"));
+        (args.html, args.svg, args.csv) = (Some(path("a.html")), Some(path("p/q")), Some(path("a.csv")));
+        assert_eq!(run(&args).unwrap(), 0);
+        assert!(fs::read_to_string(path("a.html")).unwrap().ends_with("</html>\n"));
+        assert_eq!(fs::read_dir(path("p/q")).unwrap().count(), 5);
+        assert_eq!(
+            fs::read_to_string(path("a.csv")).unwrap().lines().count(),
+            1 + examples::gaps().samples.len()
+        );
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 4);
+    }
+
+    #[test]
+    fn what_stands_before_a_cut_is_shown() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.arrow");
+        let whole = bytes(&examples::pool());
+        for length in [whole.len() * 9 / 10, whole.len() - 1] {
+            fs::write(&path, &whole[..length]).unwrap();
+            let series = read(&path).unwrap();
+            assert!(series.damage.is_some() && series.samples.len() >= 4096);
+            assert!(page::page(&series).contains("damaged"));
+        }
+    }
+
+    #[test]
+    fn what_is_no_series_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.arrow");
+        for (content, part) in
+            [(&b""[..], "empty"), (b"PAR1", "Parquet"), (b"{\"schema\": 1}", "JSON"), (b"hello", "text")]
+        {
+            fs::write(&path, content).unwrap();
+            let error = run(&args(path.clone())).unwrap_err();
+            assert_eq!(error.code(), 125);
+            assert!(error.to_string().contains(part), "{error}");
+        }
+        let error = run(&args(directory.path().to_owned())).unwrap_err().to_string();
+        assert!(error.contains("directory"), "{error}");
+        let error = run(&args(directory.path().join("none"))).unwrap_err().to_string();
+        assert!(error.contains("no such file"), "{error}");
+    }
+
+    #[test]
+    fn stdout_is_for_one() {
+        let mut args = args("x".into());
+        (args.csv, args.json) = (Some("-".into()), true);
+        assert!(matches!(run(&args), Err(CliError::Conflict(_))));
+    }
+}
