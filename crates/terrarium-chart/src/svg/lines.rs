@@ -11,7 +11,7 @@ use crate::{Line, TimeChart};
 const SLICES: usize = (RIGHT - LEFT) as usize;
 
 /// From so many points on, a line would be a block.
-const DENSE: usize = 4 * SLICES;
+const DENSE: usize = 2 * SLICES;
 
 /// Room for a name, in characters, before it would leave the picture.
 const NAME_ROOM: usize = 22;
@@ -62,7 +62,7 @@ pub(super) fn lines(out: &mut String, frame: &Frame, chart: &TimeChart) {
     for (i, line) in chart.lines.iter().enumerate() {
         let runs = runs::of(line, chart.gap);
         if runs.iter().map(Vec::len).sum::<usize>() > DENSE {
-            dense(out, frame, i, line.filled, &runs::slices(&runs, frame.duration, SLICES));
+            dense(out, frame, i, line.filled, &runs::slices(&runs, frame.duration, SLICES / 2));
         } else {
             sparse(out, frame, i, line.filled, &runs::thin(&runs, frame.duration, SLICES));
         }
@@ -109,7 +109,7 @@ fn dense(out: &mut String, frame: &Frame, i: usize, filled: bool, runs: &[Vec<Sl
     }
     let _ = writeln!(
         out,
-        "<path class=\"c-fill{0} c-line{0}\" transform=\"scale(.1)\" d=\"{bands}\" fill=\"{1}\" stroke=\"{1}\" opacity=\"0.38\" \
+        "<path class=\"c-fill{0} c-line{0}\" transform=\"scale(.1)\" d=\"{bands}\" fill=\"{1}\" stroke=\"{1}\" fill-opacity=\"0.28\" stroke-opacity=\"0.6\" \
          stroke-width=\"10\" stroke-linejoin=\"round\"/>",
         i % super::PENS.len(),
         pen(i).colour
