@@ -36,6 +36,12 @@ pub(crate) enum CliError {
     NotShown { what: String, path: PathBuf, leads_to: PathBuf, add: PathBuf },
     #[error("cannot write the report to {}: {source}", path.display())]
     Report { path: PathBuf, source: std::io::Error },
+    #[error("cannot read {} as a series: {why}", path.display())]
+    Series { path: PathBuf, why: String },
+    #[error("cannot write to {}: {source}", path.display())]
+    Write { path: PathBuf, source: std::io::Error },
+    #[error("there is no run to show: {why}")]
+    NoHistory { why: String },
     #[error("there is no user `{0}`")]
     NoUser(String),
     #[error("the terminal cannot be used: {0}")]
@@ -156,6 +162,8 @@ impl CliError {
             CliError::Jail(JailError::ParentOutside) => "leave out --with-parent",
             CliError::CleanForAll => "add --user NAME",
             CliError::Terminal(_) => "--once prints a table",
+            CliError::Series { .. } => "a series is what `terrarium run --record FILE` writes",
+            CliError::NoHistory { .. } => "name the series to show: terrarium show FILE",
             _ => return None,
         };
         Some(hint.to_owned())
