@@ -1,9 +1,8 @@
 //! What an init has the job's processes by: a PID namespace of which it is PID 1, or ptrace.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
-use terrarium_sys::process::{WaitStatus, kill_all, signal_all, signal_one};
+use terrarium_sys::process::{Used, WaitStatus, kill_all, signal_all, signal_one};
 use terrarium_sys::trace::{self, Event};
 
 use crate::affinity::namespace_pids;
@@ -91,10 +90,10 @@ impl Hold {
         }
     }
 
-    /// CPU time of all processes, if it is not added up from those that were waited for: a tracer waits for every
-    /// process, also for those whose time is in their parents' already.
-    pub(crate) fn time(&self) -> Option<(Duration, Duration)> {
-        matches!(self, Hold::Tracer(_)).then(trace::time_of_children)
+    /// What all processes used, if it is not added up from those that were waited for: a tracer waits for every
+    /// process, also for those whose use is in their parents' already.
+    pub(crate) fn used(&self) -> Option<Used> {
+        matches!(self, Hold::Tracer(_)).then(trace::used_by_children)
     }
 }
 

@@ -15,7 +15,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use terrarium_core::CpuSet;
 use terrarium_sys::fds::{Channel, Incoming, close_from, let_go_of_standard_files};
 use terrarium_sys::process::{
-    self, Command, Forked, WaitStatus, clone_into_cgroup, exit_now, peek_ended, signal_one, wait_for,
+    self, Command, Forked, Used, WaitStatus, clone_into_cgroup, exit_now, peek_ended, signal_one, wait_for,
 };
 use terrarium_sys::signals::{Inherited, SignalFd};
 use terrarium_sys::step::{Interpreter, Planned};
@@ -25,6 +25,7 @@ use crate::affinity;
 use crate::children::Tender;
 use crate::hold::{Hold, Tracees};
 use crate::share::NAMESPACES;
+use crate::totals::Totals;
 use crate::tracer::{self, Thread};
 use crate::view::note;
 use crate::wire::{FromInit, MAX, Reached, ToInit, what};
@@ -86,8 +87,7 @@ pub(crate) struct State<'a> {
     pub(crate) killing: bool,
     /// /proc is this namespace's.
     own_proc: bool,
-    user: Duration,
-    system: Duration,
+    used: Used,
     killed: u64,
     names: Vec<String>,
     orphans: Option<Tender>,
@@ -149,8 +149,7 @@ pub(crate) fn run(init: &Init<'_>) -> ! {
         ending: false,
         killing: false,
         own_proc,
-        user: Duration::ZERO,
-        system: Duration::ZERO,
+        used: Used::default(),
         killed: 0,
         names: Vec::new(),
         // Without a /proc of its own init cannot see who they are.
@@ -400,8 +399,7 @@ impl State<'_> {
             if let Some(orphans) = &mut self.orphans {
                 orphans.gone(child.pid);
             }
-            self.user += child.user;
-            self.system += child.system;
+            self.used += child.used;
         }
     }
 
@@ -500,8 +498,9 @@ impl State<'_> {
     pub(crate) fn finish(&mut self) -> ! {
         let names = std::mem::take(&mut self.names);
         let main = self.main.unwrap_or(WaitStatus::Signaled(9));
-        let (user, system) = self.hold.time().unwrap_or((self.user, self.system));
-        self.tell(&FromInit::Done { main, user, system, killed: self.killed, names });
+        let used = self.hold.used().unwrap_or(self.used);
+        let totals = Totals::new(used, &fs::read("/proc/self/io").unwrap_or_default());
+        self.tell(&FromInit::Done { main, totals, killed: self.killed, names });
         exit_now(0)
     }
 }

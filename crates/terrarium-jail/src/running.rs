@@ -31,11 +31,16 @@ use crate::spec::JailSpec;
 use crate::start::explain_seize;
 use crate::supervision::{Action, Cause, Config, Event, Notice, Supervision};
 use crate::survivors;
+use crate::totals::Totals;
 use crate::wire::{FromInit, MAX, ToInit, what};
 
-/// Waits between looks at the job: soon at first, so that short jobs are seen, then every second.
-const FIRST_SAMPLE: Duration = Duration::from_millis(40);
-const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+/// The first look at the job comes soon, so that short jobs are seen; later ones come at the spec's interval.
+const FIRST_LOOK: Duration = Duration::from_millis(40);
+/// More often would cost the job.
+const LEAST_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Finding a traced job's processes may take this part of one CPU's time: all of its threads are asked for children.
+const FINDING: u32 = 200;
 
 /// Out-of-memory kills are counted a moment after the event.
 const OOM_LOOKS: [Duration; 4] = [
@@ -47,10 +52,34 @@ const OOM_LOOKS: [Duration; 4] = [
 
 /// Looks on while the job runs, and is told what is worth telling.
 pub trait Observer {
-    /// From time to time: the processes of the job in a /proc (all but PID 1 if none are named), and its cgroups.
-    fn sample(&mut self, proc: Option<(&Path, Option<&[u32]>)>, groups: &Groups);
+    /// From time to time.
+    fn look(&mut self, look: &Look<'_>);
+    /// At the end, when no process is left but the cgroups still are.
+    fn last_look(&mut self, groups: &Groups);
     /// When something happens.
     fn notice(&mut self, notice: &Notice);
+}
+
+/// What there is to be looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Look<'a> {
+    /// Its processes, unless a /proc that shows them cannot be had.
+    pub processes: Option<Processes<'a>>,
+    /// Its cgroups.
+    pub groups: &'a Groups,
+}
+
+/// The processes of a job.
+#[derive(Clone, Copy, Debug)]
+pub struct Processes<'a> {
+    /// A /proc that shows them. The PIDs here are those in it.
+    pub proc: &'a Path,
+    /// Those of the job; `None`: all that it shows but init.
+    pub pids: Option<&'a [u32]>,
+    /// Init, which waits for orphans.
+    pub init: u32,
+    /// The main process; none in the holder of a shared jail.
+    pub main: Option<u32>,
 }
 
 /// A job that was started.
@@ -82,6 +111,7 @@ pub struct Running {
     pub(crate) terminal: Option<OwnedFd>,
     pub(crate) parent: Parent,
     pub(crate) end_orphans: bool,
+    pub(crate) look_every: Duration,
 }
 
 /// How a job ended, and what was counted.
@@ -101,8 +131,8 @@ pub struct Outcome {
     pub limits: Limits,
     /// What cgroups counted.
     pub counted: Counted,
-    /// CPU time of all processes that init waited for.
-    pub waited_cpu: Option<Duration>,
+    /// What all processes used that init waited for.
+    pub waited: Option<Totals>,
     /// Processes that were still there when the main process had ended, and were killed.
     pub killed: u64,
     /// Names of the first of them.
@@ -131,7 +161,9 @@ struct Seen {
     /// The job's own /proc, and the main process's PID in it.
     proc: Option<(OwnedFd, i32)>,
     asked_for_proc: bool,
-    done: Option<(Duration, u64, Vec<String>)>,
+    done: Option<(Totals, u64, Vec<String>)>,
+    /// The processes of a traced job, and when they are to be found again.
+    traced: (Vec<u32>, Duration),
     orphans_ended: u64,
     gave_up: bool,
     init_ended: bool,
@@ -178,6 +210,7 @@ impl Running {
             terminal: None,
             parent,
             end_orphans: spec.end_orphans,
+            look_every: spec.look_every.max(LEAST_INTERVAL),
         }
     }
 
@@ -189,6 +222,16 @@ impl Running {
     /// What was done to hold it.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// Whether this is one of several in a jail that another process holds.
+    pub fn is_rank(&self) -> bool {
+        matches!(self.part, Part::Member(_))
+    }
+
+    /// Whether a cgroup counts the job's memory.
+    pub fn counts_memory(&self) -> bool {
+        self.groups.memory_now().is_some()
     }
 
     /// Returns when no process of the job is left, or when some are that cannot be killed.
@@ -206,6 +249,7 @@ impl Running {
             self.wait_for_orphans(&mut seen);
         }
         let counted = self.groups.counted();
+        observer.last_look(&self.groups);
         let survivors = if seen.gave_up { self.below() } else { Vec::new() };
         let wall = self.started.elapsed();
         let cgroups_left = self.groups.remove();
@@ -218,7 +262,7 @@ impl Running {
         if let Some(failure) = seen.failure {
             match self.part {
                 Part::Holder(holder) => holder.refuse_all(&failure),
-                Part::Member(channel) => drop(share::leave(&channel, Duration::ZERO)),
+                Part::Member(channel) => drop(share::leave(&channel, Totals::default())),
                 Part::Alone | Part::Abandoned => {}
             }
             return Err(failure);
@@ -232,15 +276,15 @@ impl Running {
                 Shared::Rank
             }
             Part::Holder(holder) => {
-                if let Some((cpu, ..)) = &mut seen.done {
-                    *cpu += holder.cpu;
+                if let Some((used, ..)) = &mut seen.done {
+                    *used += holder.used;
                 }
                 ranks = Some(holder.joined);
                 Shared::Holder(holder.last(machine.cause))
             }
             Part::Member(channel) => {
-                let cpu = seen.done.as_ref().map(|(cpu, ..)| *cpu).unwrap_or_default();
-                let (cause, report) = share::leave(&channel, cpu).unwrap_or_default();
+                let used = seen.done.as_ref().map(|(used, ..)| *used).unwrap_or_default();
+                let (cause, report) = share::leave(&channel, used).unwrap_or_default();
                 end = cause.map_or(end, end_by);
                 report.map_or(Shared::Rank, Shared::LastRank)
             }
@@ -260,8 +304,8 @@ impl Running {
             Finding::new("tmp-left", format!("{} could not be removed", path.display()))
                 .hint("terrarium reap lists it")
         }));
-        let (waited_cpu, killed, killed_names) = match seen.done {
-            Some((cpu, killed, names)) => (Some(cpu), killed, names),
+        let (waited, killed, killed_names) = match seen.done {
+            Some((used, killed, names)) => (Some(used), killed, names),
             None => (None, 0, Vec::new()),
         };
         Ok(Outcome {
@@ -272,7 +316,7 @@ impl Running {
             wall,
             limits,
             counted,
-            waited_cpu,
+            waited,
             killed,
             killed_names,
             orphans_ended: seen.orphans_ended,
@@ -341,18 +385,14 @@ impl Running {
     }
 
     fn watch(&mut self, machine: &mut Supervision, seen: &mut Seen, observer: &mut dyn Observer) {
-        let mut next_sample = FIRST_SAMPLE;
-        let mut pause = FIRST_SAMPLE;
+        let mut pause = FIRST_LOOK.min(self.look_every);
+        let mut next_look = pause;
         let mut channel_open = true;
         while !seen.init_ended && !seen.gave_up {
             let oom = self.groups.oom_event().filter(|_| seen.oom_look.is_none());
-            let due = [
-                machine.deadline(),
-                Some(next_sample),
-                seen.oom_look.map(|(_, at)| at),
-                self.part.deadline(),
-            ];
-            let due = due.into_iter().flatten().min().unwrap_or(next_sample);
+            let due =
+                [machine.deadline(), Some(next_look), seen.oom_look.map(|(_, at)| at), self.part.deadline()];
+            let due = due.into_iter().flatten().min().unwrap_or(next_look);
             let ready = self.poll(due, channel_open, oom);
             let now = self.started.elapsed();
             let mut events = Vec::new();
@@ -390,16 +430,16 @@ impl Running {
                 }
                 None => {}
             }
-            if now >= next_sample && !seen.init_ended {
+            if now >= next_look && !seen.init_ended {
                 if seen.asked_for_proc {
-                    self.sample(seen, &mut events, observer);
-                    pause = (pause * 2).min(SAMPLE_EVERY);
-                    next_sample = now + pause;
+                    self.look(seen, &mut events, observer);
+                    pause = (pause * 2).min(self.look_every);
+                    next_look = after(now, pause, self.look_every);
                 } else {
                     // Asked for only now: a job that is over by then need not be looked at.
                     seen.asked_for_proc = true;
                     let _ = self.channel.send(&ToInit::SendProc.encode(), None);
-                    next_sample = now + Duration::from_millis(1);
+                    next_look = now + Duration::from_millis(1);
                 }
             }
             if events.is_empty() {
@@ -420,11 +460,23 @@ impl Running {
         self.init_stopped || self.host.stat(self.init as u32).is_some_and(|s| matches!(s.state, 't' | 'T'))
     }
 
-    fn sample(&self, seen: &mut Seen, events: &mut Vec<Event>, observer: &mut dyn Observer) {
+    fn look(&self, seen: &mut Seen, events: &mut Vec<Event>, observer: &mut dyn Observer) {
         let proc = seen.proc.as_ref().map(|(fd, main)| (proc_path(fd), *main));
         // Without a namespace, /proc shows everybody's.
-        let pids = (self.plan.tier == Tier::Ptrace).then(|| self.host.descendants(self.init as u32));
-        observer.sample(proc.as_ref().map(|(path, _)| (path.as_path(), pids.as_deref())), &self.groups);
+        let is_traced = self.plan.tier == Tier::Ptrace;
+        let now = self.started.elapsed();
+        if is_traced && now >= seen.traced.1 {
+            let pids = self.host.descendants(self.init as u32);
+            let took = self.started.elapsed().saturating_sub(now);
+            seen.traced = (pids, now + took * FINDING);
+        }
+        let processes = proc.as_ref().map(|(path, main)| Processes {
+            proc: path,
+            pids: is_traced.then_some(seen.traced.0.as_slice()),
+            init: if is_traced { self.init as u32 } else { 1 },
+            main: u32::try_from(*main).ok().filter(|main| *main != 0),
+        });
+        observer.look(&Look { processes, groups: &self.groups });
         let dead = match &proc {
             Some((proc, main)) => main_is_dead(proc, *main),
             // Init has not answered: something may hold it.
@@ -580,8 +632,8 @@ impl Running {
                 let errno = if errno == Errno::EACCES && self.is_nowhere() { Errno::ENOENT } else { errno };
                 seen.failure = Some(JailError::Exec { command: self.command.clone(), errno });
             }
-            FromInit::Done { user, system, killed, names, .. } => {
-                seen.done = Some((*user + *system, *killed, names.clone()));
+            FromInit::Done { totals, killed, names, .. } => {
+                seen.done = Some((*totals, *killed, names.clone()));
             }
             FromInit::OrphansEnded { ended, .. } => seen.orphans_ended += ended,
             _ => {}
@@ -607,6 +659,16 @@ impl Running {
             seen.oom_look = OOM_LOOKS.get(look).map(|pause| (look + 1, now + *pause));
         }
     }
+}
+
+/// When to look again after a look at `now`: on a steady grid once the pause has grown to the interval, so that looks
+/// that come late do not move those that follow.
+fn after(now: Duration, pause: Duration, interval: Duration) -> Duration {
+    if pause < interval {
+        return now + pause;
+    }
+    let done = now.as_nanos() / interval.as_nanos().max(1);
+    interval.saturating_mul(u32::try_from(done + 1).unwrap_or(u32::MAX)).max(now)
 }
 
 struct Ready {
@@ -655,5 +717,21 @@ fn end_of(machine: &Supervision, counted: &Counted, gave_up: bool) -> End {
         (_, Some(WaitStatus::Exited(code))) => End::Exited { code },
         (_, Some(WaitStatus::Signaled(signal))) => End::Signaled { signal },
         _ => End::InitKilled,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_are_on_a_steady_grid() {
+        let ms = Duration::from_millis;
+        assert_eq!(after(ms(41), ms(80), ms(1000)), ms(121));
+        // The pause has grown: from here on at whole intervals since the start, however late a look was.
+        assert_eq!(after(ms(1301), ms(1000), ms(1000)), ms(2000));
+        assert_eq!(after(ms(2000), ms(1000), ms(1000)), ms(3000));
+        assert_eq!(after(ms(5999), ms(1000), ms(1000)), ms(6000));
+        assert_eq!(after(ms(150), ms(100), ms(100)), ms(200));
     }
 }

@@ -21,6 +21,7 @@ use crate::cgroup::Groups;
 use crate::error::JailError;
 use crate::spec::{JailSpec, Ranks};
 use crate::supervision::{Cause, Notice};
+use crate::totals::Totals;
 use crate::view::note;
 
 /// Largest message; a report names some dozens of processes at most.
@@ -65,8 +66,8 @@ enum ToMember {
 enum ToHolder {
     /// What the rank asks for: all must ask for the same.
     Join(String),
-    /// Its main process has ended, and had used that much CPU time (µs) with all that it waited for.
-    Ended { cpu: u64 },
+    /// Its main process has ended, and had used that much with all that it waited for.
+    Ended { used: Totals },
 }
 
 /// What a rank learns of the jail.
@@ -193,8 +194,8 @@ pub(crate) struct Holder {
     namespaces: Vec<(usize, OwnedFd)>,
     ready: bool,
     pub(crate) joined: u32,
-    /// CPU time of the main processes of those who have left, which their own inits have waited for.
-    pub(crate) cpu: Duration,
+    /// What the main processes of those who have left used, which their own inits have waited for.
+    pub(crate) used: Totals,
     /// The last has left; others are expected until then.
     over_at: Option<Duration>,
     /// It has been told that the jail is over.
@@ -233,7 +234,7 @@ impl Holder {
             namespaces: Vec::new(),
             ready: false,
             joined: 0,
-            cpu: Duration::ZERO,
+            used: Totals::default(),
             // If the first rank is killed before it joins, and no other comes.
             over_at: Some(FIRST),
             is_over: false,
@@ -306,8 +307,8 @@ impl Holder {
                         send(channel, &ToMember::Refused(why.to_owned()), None);
                         left.push((i, false));
                     }
-                    Ok(ToHolder::Ended { cpu }) => {
-                        self.cpu += Duration::from_micros(cpu);
+                    Ok(ToHolder::Ended { used }) => {
+                        self.used += used;
                         left.push((i, *joined));
                     }
                     Err(_) => left.push((i, false)),
@@ -480,8 +481,8 @@ pub(crate) fn notices(channel: &Channel) -> (Vec<Notice>, bool) {
 pub(crate) type Farewell = (Option<Cause>, Option<String>);
 
 /// A rank's main process has ended: tells the holder, and waits for its answer. `None`: there is no holder any more.
-pub(crate) fn leave(channel: &Channel, cpu: Duration) -> Option<Farewell> {
-    if !send(channel, &ToHolder::Ended { cpu: cpu.as_micros() as u64 }, None) {
+pub(crate) fn leave(channel: &Channel, used: Totals) -> Option<Farewell> {
+    if !send(channel, &ToHolder::Ended { used }, None) {
         return None;
     }
     let mut buffer = vec![0u8; MAX];

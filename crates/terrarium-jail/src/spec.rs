@@ -34,6 +34,8 @@ pub struct JailSpec {
     pub end_orphans: bool,
     /// End the job when the process that started this one ends.
     pub with_parent: bool,
+    /// Time from look to look at the job (see [`crate::Observer`]).
+    pub look_every: Duration,
     /// How long to wait for killed processes to be gone.
     pub kill_wait: Duration,
     /// This process is one of several ranks of a parallel job on this node, which share one jail.

@@ -1,11 +1,14 @@
 //! Messages between the supervisor, on the host, and its init, PID 1 of the job.
 
-use std::time::Duration;
-
 use terrarium_sys::process::WaitStatus;
+
+use crate::totals::{self, Totals};
 
 /// Largest message in bytes.
 pub(crate) const MAX: usize = 1024;
+
+/// Numbers in a message of init: as many as the longest has.
+const NUMBERS: usize = 3 + totals::NUMBERS;
 
 /// Whether a signal had reached init (and so the job's process group) without us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +62,7 @@ pub(crate) enum FromInit {
     /// Carries one of init's namespaces, by its number in [`crate::share::NAMESPACES`]; without one when all were sent.
     Namespace { kind: usize },
     /// Init has no children left and ends now.
-    Done { main: WaitStatus, user: Duration, system: Duration, killed: u64, names: Vec<String> },
+    Done { main: WaitStatus, totals: Totals, killed: u64, names: Vec<String> },
 }
 
 /// What [`FromInit::Failed`] was about.
@@ -128,31 +131,32 @@ fn names_from(mut bytes: &[u8]) -> Option<Vec<String>> {
 
 impl FromInit {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let (kind, numbers, names): (u8, [u64; 5], &[String]) = match self {
-            FromInit::Notes { notes } => (0, [*notes, 0, 0, 0, 0], &[]),
+        let one = |n: u64| vec![n];
+        let (kind, numbers, names): (u8, Vec<u64>, &[String]) = match self {
+            FromInit::Notes { notes } => (0, one(*notes), &[]),
             FromInit::StepFailed { job, index, errno } => {
-                (1, [u64::from(*job), *index as u64, *errno as u64, 0, 0], &[])
+                (1, vec![u64::from(*job), *index as u64, *errno as u64], &[])
             }
-            FromInit::Failed { what, errno } => (2, [u64::from(*what), *errno as u64, 0, 0, 0], &[]),
-            FromInit::ExecFailed { errno } => (3, [*errno as u64, 0, 0, 0, 0], &[]),
-            FromInit::Proc { main } => (4, [*main as u64, 0, 0, 0, 0], &[]),
-            FromInit::Forwarded { signal, reached } => (5, [*signal as u64, *reached as u64, 0, 0, 0], &[]),
-            FromInit::Stopped { signal } => (6, [*signal as u64, 0, 0, 0, 0], &[]),
+            FromInit::Failed { what, errno } => (2, vec![u64::from(*what), *errno as u64], &[]),
+            FromInit::ExecFailed { errno } => (3, one(*errno as u64), &[]),
+            FromInit::Proc { main } => (4, one(*main as u64), &[]),
+            FromInit::Forwarded { signal, reached } => (5, vec![*signal as u64, *reached as u64], &[]),
+            FromInit::Stopped { signal } => (6, one(*signal as u64), &[]),
             FromInit::MainEnded { status } => {
                 let (kind, value) = status_to_numbers(*status);
-                (7, [kind, value, 0, 0, 0], &[])
+                (7, vec![kind, value], &[])
             }
-            FromInit::Killing => (8, [0; 5], &[]),
-            FromInit::Done { main, user, system, killed, names } => {
+            FromInit::Killing => (8, vec![], &[]),
+            FromInit::Done { main, totals, killed, names } => {
                 let (kind, value) = status_to_numbers(*main);
-                (9, [kind, value, user.as_micros() as u64, system.as_micros() as u64, *killed], names)
+                (9, [&[kind, value, *killed][..], &totals.numbers()].concat(), names)
             }
-            FromInit::OrphansEnded { ended, names } => (10, [*ended, 0, 0, 0, 0], names),
-            FromInit::Namespace { kind } => (11, [*kind as u64, 0, 0, 0, 0], &[]),
+            FromInit::OrphansEnded { ended, names } => (10, one(*ended), names),
+            FromInit::Namespace { kind } => (11, one(*kind as u64), &[]),
         };
         let mut out = vec![kind];
-        for number in numbers {
-            out.extend_from_slice(&number.to_le_bytes());
+        for i in 0..NUMBERS {
+            out.extend_from_slice(&numbers.get(i).copied().unwrap_or(0).to_le_bytes());
         }
         for name in names {
             let name = &name.as_bytes()[..name.len().min(63)];
@@ -167,7 +171,7 @@ impl FromInit {
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let (kind, rest) = bytes.split_first()?;
-        let (numbers, tail) = rest.split_at_checked(40)?;
+        let (numbers, tail) = rest.split_at_checked(NUMBERS * 8)?;
         let n = |i: usize| u64::from_le_bytes(numbers[i * 8..i * 8 + 8].try_into().expect("8 bytes"));
         let i = |at: usize| i32::try_from(n(at) as i64).ok();
         Some(match kind {
@@ -190,9 +194,8 @@ impl FromInit {
             8 => FromInit::Killing,
             9 => FromInit::Done {
                 main: status_from_numbers(n(0), n(1))?,
-                user: Duration::from_micros(n(2)),
-                system: Duration::from_micros(n(3)),
-                killed: n(4),
+                killed: n(2),
+                totals: Totals::from_numbers(std::array::from_fn(|i| n(3 + i))),
                 names: names_from(tail)?,
             },
             10 => FromInit::OrphansEnded { ended: n(0), names: names_from(tail)? },
@@ -204,6 +207,8 @@ impl FromInit {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use proptest::prelude::*;
 
@@ -227,8 +232,12 @@ mod tests {
             FromInit::OrphansEnded { ended: 3, names: vec!["python3".to_owned(); 3] },
             FromInit::Done {
                 main: WaitStatus::Exited(1),
-                user: Duration::from_millis(3),
-                system: Duration::from_micros(7),
+                totals: Totals {
+                    cpu: Duration::from_micros(7),
+                    faults_major: 9,
+                    read: Some(1),
+                    ..Totals::default()
+                },
                 killed: 10_000,
                 names: vec!["sleep".to_owned(), String::new()],
             },
@@ -241,7 +250,7 @@ mod tests {
     fn many_names_fit_into_one_message() {
         let names = vec!["x".repeat(200); 100];
         let main = WaitStatus::Continued;
-        let done = FromInit::Done { main, user: Duration::ZERO, system: Duration::ZERO, killed: 100, names };
+        let done = FromInit::Done { main, totals: Totals::default(), killed: 100, names };
         let bytes = done.encode();
         assert!(bytes.len() <= MAX);
         assert!(matches!(FromInit::decode(&bytes), Some(FromInit::Done { killed: 100, .. })));

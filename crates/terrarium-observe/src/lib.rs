@@ -7,4 +7,4 @@ pub mod history;
 pub mod sampler;
 pub mod series;
 
-pub use sampler::Sampler;
+pub use sampler::{Sampler, Seen};

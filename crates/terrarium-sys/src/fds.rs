@@ -2,8 +2,10 @@
 
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg,
     socketpair,
@@ -103,6 +105,13 @@ impl Channel {
         sendmsg::<()>(self.0.as_raw_fd(), &[IoSlice::new(bytes)], &[], flags, None).map(drop)
     }
 
+    /// Waits until there is something to take in; `false` if nothing came.
+    pub fn wait(&self, time: Duration) -> bool {
+        // Rounded up: a wait that ends a little early would only spin.
+        let millis = time.as_micros().div_ceil(1000).min(60_000) as u16;
+        poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], PollTimeout::from(millis)) == Ok(1)
+    }
+
     /// Takes one message without waiting.
     pub fn receive(&self, buffer: &mut [u8]) -> Result<Incoming, Errno> {
         let mut space = nix::cmsg_space!([RawFd; 1]);
@@ -150,6 +159,15 @@ pub fn controlling_terminal() -> Option<OwnedFd> {
         let copy = Errno::result(libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3)).ok()?;
         Some(OwnedFd::from_raw_fd(copy))
     }
+}
+
+/// Makes room for this process to have so many files open, as far as its hard limit allows, and returns the limit that
+/// it then has. What was started before keeps its own.
+pub fn room_for_files(wanted: u64) -> u64 {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 0 };
+    let more = wanted.min(hard);
+    if more > soft && setrlimit(Resource::RLIMIT_NOFILE, more, hard).is_ok() { more } else { soft }
 }
 
 /// Whether this session has a controlling terminal, open here or not.

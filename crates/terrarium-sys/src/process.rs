@@ -157,10 +157,50 @@ pub struct Waited {
     pub pid: i32,
     /// The status word of wait(2).
     pub status: WaitStatus,
-    /// CPU time in user mode, its waited-for children included.
+    /// What it used, its waited-for children included.
+    pub used: Used,
+}
+
+/// What the kernel has counted for processes that have ended: the part of rusage that Linux fills and that adds up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Used {
+    /// CPU time in user mode.
     pub user: Duration,
-    /// CPU time in the kernel, likewise.
+    /// CPU time in the kernel.
     pub system: Duration,
+    /// Page faults that needed no I/O.
+    pub faults_minor: u64,
+    /// Page faults that waited for I/O.
+    pub faults_major: u64,
+    /// Context switches because a thread waited for something.
+    pub switches_voluntary: u64,
+    /// Context switches because another thread had its turn.
+    pub switches_involuntary: u64,
+}
+
+impl From<&libc::rusage> for Used {
+    fn from(usage: &libc::rusage) -> Self {
+        let count = |n: libc::c_long| u64::try_from(n).unwrap_or(0);
+        Used {
+            user: duration(usage.ru_utime),
+            system: duration(usage.ru_stime),
+            faults_minor: count(usage.ru_minflt),
+            faults_major: count(usage.ru_majflt),
+            switches_voluntary: count(usage.ru_nvcsw),
+            switches_involuntary: count(usage.ru_nivcsw),
+        }
+    }
+}
+
+impl std::ops::AddAssign for Used {
+    fn add_assign(&mut self, other: Used) {
+        self.user += other.user;
+        self.system += other.system;
+        self.faults_minor += other.faults_minor;
+        self.faults_major += other.faults_major;
+        self.switches_voluntary += other.switches_voluntary;
+        self.switches_involuntary += other.switches_involuntary;
+    }
 }
 
 /// wait(2)'s status, taken apart.
@@ -196,7 +236,7 @@ impl WaitStatus {
     }
 }
 
-pub(crate) fn duration(t: libc::timeval) -> Duration {
+fn duration(t: libc::timeval) -> Duration {
     Duration::new(t.tv_sec.max(0) as u64, (t.tv_usec.clamp(0, 999_999) as u32) * 1000)
 }
 
@@ -216,8 +256,7 @@ pub fn wait_for(pid: i32, block: bool) -> Result<Option<Waited>, Errno> {
                 return Ok(Some(Waited {
                     pid,
                     status: WaitStatus::from_raw(status),
-                    user: duration(usage.ru_utime),
-                    system: duration(usage.ru_stime),
+                    used: Used::from(&usage),
                 }));
             }
             Err(Errno::EINTR) => {}
@@ -317,6 +356,13 @@ pub fn signal_one(pid: i32, signal: i32) -> Result<(), Errno> {
     }
     // SAFETY: takes no pointers.
     Errno::result(unsafe { libc::kill(pid, signal) }).map(drop)
+}
+
+/// What this process is called in ps; 15 bytes count.
+pub fn set_name(name: &str) {
+    if let Ok(name) = CString::new(name) {
+        let _ = crate::calls::prctl(libc::PR_SET_NAME, name.as_ptr() as libc::c_ulong);
+    }
 }
 
 /// A handle to one process: what is done through it never reaches a later process with the same PID.

@@ -5,11 +5,10 @@
 //! fork needs to add a process.
 
 use std::ffi::{c_int, c_uint, c_ulong};
-use std::time::Duration;
 
 use nix::errno::Errno;
 
-use crate::process::WaitStatus;
+use crate::process::{Used, WaitStatus};
 
 /// New children are traced, and all die if this process does.
 const OPTIONS: c_int = libc::PTRACE_O_EXITKILL
@@ -132,13 +131,13 @@ pub fn set_dumpable(dumpable: bool) {
     unsafe { libc::prctl(libc::PR_SET_DUMPABLE, c_ulong::from(dumpable)) };
 }
 
-/// CPU time, in user mode and in the kernel, of all children that were waited for, theirs included.
-pub fn time_of_children() -> (Duration, Duration) {
+/// What all children that were waited for have used, theirs included.
+pub fn used_by_children() -> Used {
     // SAFETY: all-zero is a valid rusage, live and writable.
     unsafe {
         let mut usage: libc::rusage = std::mem::zeroed();
         libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
-        (crate::process::duration(usage.ru_utime), crate::process::duration(usage.ru_stime))
+        Used::from(&usage)
     }
 }
 

@@ -8,9 +8,12 @@
 pub mod cli;
 mod commands;
 mod error;
+mod history;
 mod nvml;
 mod out;
+mod recorder;
 mod summary;
+mod whole_file;
 
 use clap::Parser;
 use terrarium_core::exit;

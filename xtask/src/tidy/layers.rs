@@ -16,9 +16,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("terrarium-jail", &["terrarium-core", "terrarium-sys"]),
     ("terrarium-observe", &["terrarium-core"]),
     ("terrarium-batch", &[]),
+    ("terrarium-chart", &["terrarium-core"]),
     (
         "terrarium",
-        &["terrarium-core", "terrarium-sys", "terrarium-jail", "terrarium-observe", "terrarium-batch"],
+        &[
+            "terrarium-core",
+            "terrarium-sys",
+            "terrarium-jail",
+            "terrarium-observe",
+            "terrarium-batch",
+            "terrarium-chart",
+        ],
     ),
     // Loaded into foreign processes, or loads foreign libraries: stands alone.
     ("terrarium-nvml", &[]),

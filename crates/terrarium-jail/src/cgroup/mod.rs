@@ -174,6 +174,17 @@ pub struct Cover {
     pub with: PathBuf,
 }
 
+/// Where a job's cgroups are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Directories<'a> {
+    /// That of v2.
+    pub v2: Option<&'a Path>,
+    /// That of v1's memory controller.
+    pub memory: Option<&'a Path>,
+    /// That of v1's cpuacct controller.
+    pub cpuacct: Option<&'a Path>,
+}
+
 impl Groups {
     /// No cgroup at all.
     pub fn none() -> Self {
@@ -266,6 +277,19 @@ impl Groups {
     /// Directories of the limits, for people.
     pub fn paths(&self) -> Vec<&Path> {
         self.v2.iter().map(|g| g.path.as_path()).chain(self.v1.iter().map(|g| g.path.as_path())).collect()
+    }
+
+    /// Directories in which the job as a whole is counted.
+    pub fn directories(&self) -> Directories<'_> {
+        let v1 = |controller: &str| {
+            let has = |g: &&V1| g.controllers.iter().any(|c| c == controller);
+            self.v1.iter().find(has).map(|g| g.path.as_path())
+        };
+        Directories {
+            v2: self.v2.as_ref().map(|g| g.path.as_path()),
+            memory: v1("memory"),
+            cpuacct: v1("cpuacct"),
+        }
     }
 
     /// A descriptor that becomes readable when v1's memory controller is out of memory. (v2

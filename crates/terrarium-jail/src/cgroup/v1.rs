@@ -20,6 +20,7 @@ use crate::host::Host;
 pub struct V1 {
     pub(super) mount: PathBuf,
     pub(super) path: PathBuf,
+    pub(super) controllers: Vec<String>,
     pub(super) procs: OwnedFd,
     /// Readable when the memory controller is out of memory.
     pub(super) oom_event: Option<OwnedFd>,
@@ -134,6 +135,7 @@ fn build(
     let group = V1 {
         mount: hierarchy.mount.clone(),
         path: path.to_owned(),
+        controllers: hierarchy.controllers.clone(),
         procs: open_for_write(&procs).map_err(|e| explain(&procs, &e))?,
         oom_event: held.memory.and_then(|_| watch_oom(path)),
     };

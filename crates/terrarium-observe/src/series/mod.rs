@@ -1,10 +1,15 @@
 //! The series file: Arrow IPC that pandas, polars and DuckDB read without us.
 
-use std::io::{Read, Seek};
+mod columns;
+mod read;
+mod write;
 
 use terrarium_core::report::RunReport;
 use terrarium_core::sample::{Sample, SeriesStart};
 use thiserror::Error;
+
+pub use read::read;
+pub use write::Encoder;
 
 /// What a file holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +38,8 @@ pub enum SeriesError {
     },
 }
 
-/// Reads a series, up to the last whole record.
-pub fn read(_file: impl Read + Seek) -> Result<Series, SeriesError> {
-    unimplemented!()
-}
+/// Key of the schema's metadata that holds a [`SeriesStart`] as JSON.
+const START_KEY: &str = "terrarium.start";
+
+/// Key that holds the [`RunReport`] as JSON.
+const REPORT_KEY: &str = "terrarium.report";

@@ -114,6 +114,12 @@ fn time_not_zero(text: &str) -> Result<Duration, String> {
     }
 }
 
+fn interval(text: &str) -> Result<Duration, String> {
+    let range = Duration::from_millis(100)..=Duration::from_secs(3600);
+    let time = parse_duration(text).map_err(|e| e.to_string())?;
+    if range.contains(&time) { Ok(time) } else { Err("write a time from 100ms to 1h".to_owned()) }
+}
+
 fn grace(text: &str) -> Result<Grace, String> {
     match text {
         "never" => Ok(Grace(None)),
@@ -328,6 +334,19 @@ pub struct RunOptions {
     /// Write the summary as JSON to this file
     #[arg(long, value_name = "FILE", help_heading = "Running")]
     pub report: Option<PathBuf>,
+    /// Record a time series of what the job uses in this file (Arrow; see `terrarium show`)
+    ///
+    /// Without this it goes to the history, if the job takes longer than 10 s: below TERRARIUM_HISTORY, or
+    /// terrarium/history in XDG_DATA_HOME or ~/.local/share. The history also keeps a line for each run, for `terrarium
+    /// advise`.
+    #[arg(long, value_name = "FILE", conflicts_with = "no_record", help_heading = "Running")]
+    pub record: Option<PathBuf>,
+    /// Keep neither a series nor a line in the history
+    #[arg(long, help_heading = "Running")]
+    pub no_record: bool,
+    /// Time from look to look at the job, from 100ms to 1h
+    #[arg(long, value_name = "TIME", value_parser = interval, default_value = "1s", help_heading = "Running")]
+    pub interval: Duration,
     /// Print what would be done, and start nothing
     #[arg(long, help_heading = "Running")]
     pub dry_run: bool,

@@ -6,6 +6,7 @@ pub(crate) mod limits;
 pub(crate) mod only;
 mod ranks;
 pub(crate) mod reap;
+mod record;
 pub(crate) mod run;
 pub(crate) mod show;
 pub(crate) mod top;

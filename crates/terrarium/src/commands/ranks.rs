@@ -10,6 +10,7 @@ use terrarium_jail::spec::{JailSpec, Ranks};
 use terrarium_jail::{Running, Shared};
 use terrarium_sys::process::{allowed_cpus as allowed_here, allowed_cpus_of, user};
 
+use super::record::Record;
 use super::run::{Watch, clean_shared, report_of};
 use crate::cli::RunArgs;
 
@@ -55,13 +56,20 @@ pub(super) fn cpus_of_one(rank: Option<&Rank>, job: &CpuSet) -> usize {
 }
 
 /// Holds the jail until the last rank has left, and hands it the report on the whole job.
-pub(super) fn hold(running: Running, args: &RunArgs, spec: &JailSpec, watch: &mut Watch) -> u8 {
+pub(super) fn hold(
+    running: Running,
+    args: &RunArgs,
+    spec: &JailSpec,
+    watch: &mut Watch,
+    record: &Record,
+) -> u8 {
     let Ok(mut outcome) = running.wait(watch) else { return 1 };
     let shared = std::mem::replace(&mut outcome.shared, Shared::Alone);
     let host = Host::default();
     let before = outcome.shared_before.take();
     let left = before.map(|before| clean_shared(&host, user(), &before, args.clean_shm)).unwrap_or_default();
     let mut report = report_of(args, spec, outcome, watch, user(), left);
+    report.findings.extend(record.end_series(watch.recorder.take(), &report));
     // One message has to hold it.
     let long = |words: &[String]| words.iter().map(|w| w.len() + 3).sum::<usize>() > 16 << 10;
     while long(&report.command) {

@@ -5,27 +5,32 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use terrarium_batch::Rank;
 use terrarium_core::report::{
     End, Enforcer, LeftBehind, Limit, Measured, RunReport, SCHEMA, SharedObject, Usage,
 };
+use terrarium_core::sample::Sample;
 use terrarium_core::{Bytes, CpuSet, Finding, GpuRequest, exit, gpus, threads};
 use terrarium_jail::cgroup::Groups;
 use terrarium_jail::host::Host;
 use terrarium_jail::spec::{Bind, JailSpec, Limits, Shm, View};
 use terrarium_jail::{
-    Gpus, Notice, Observer, Outcome, Shared, Started, preview, service_sockets, shared, start,
+    Gpus, Look, Notice, Observer, Outcome, Shared, Started, preview, service_sockets, shared, start,
 };
-use terrarium_observe::{Sampler, advice};
-use terrarium_sys::fds::{has_terminal, open_to_write};
+use terrarium_observe::advice;
+use terrarium_observe::sampler::{Cgroups, Now, Processes, Sampler};
+use terrarium_sys::fds::{has_terminal, room_for_files};
 use terrarium_sys::process::{host_name, memory_total, user};
 
 use crate::cli::{Net, Orphans, RunArgs, ShmArg, Summary};
 use crate::error::CliError;
+use crate::recorder::Recorder;
+use crate::whole_file::Destination;
 use crate::{nvml, out, summary};
 
+use super::record::Record;
 use super::{only, ranks};
 
 /// By which Jupyter tells its kernels who started them.
@@ -38,18 +43,26 @@ pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
     let rank = ranks::this(&host);
     let allowed = ranks::allowed_cpus(rank.as_ref());
     let (mut spec, cpus) = spec_of(&args, &host, uid, &allowed, rank.as_ref())?;
-    let mut destination = args.report.as_deref().map(destination).transpose()?;
-    if let Some(Destination::Open(_, file)) = &destination {
-        spec.keep.push(file.as_raw_fd());
-    }
+    let mut destination = args.report.as_deref().map(|path| Destination::of("--report", path)).transpose()?;
+    spec.keep.extend(destination.as_ref().and_then(Destination::open_file).map(|file| file.as_raw_fd()));
     if args.dry_run {
         return dry_run(&args, &host, &spec);
     }
-    let mut watch =
-        Watch { sampler: Sampler::default(), cpus: cpus.len().max(1), quiet: args.quiet, memory_peak: None };
-    let running = match start(&host, &spec)? {
-        Started::Job(running) => running,
-        Started::Holder(running) => return Ok(ranks::hold(running, &args, &spec, &mut watch)),
+    let record = Record::of(&args)?;
+    let started = start(&host, &spec)?;
+    let mut watch = Watch::new(cpus.len().max(1), args.quiet);
+    let running = match started {
+        Started::Job(running) => {
+            // Of a job in ranks its holder records.
+            if !running.is_rank() {
+                watch.recorder = record.recorder(&args, &running, watch.cpus);
+            }
+            running
+        }
+        Started::Holder(running) => {
+            watch.recorder = record.recorder(&args, &running, watch.cpus);
+            return Ok(ranks::hold(running, &args, &spec, &mut watch, &record));
+        }
     };
     if !args.quiet && !running.plan().is_told {
         for finding in &running.plan().findings {
@@ -69,7 +82,7 @@ pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
         Shared::Alone | Shared::Holder(_) => {}
     }
     let threads_set = matches!(args.threads, threads::ThreadRequest::Count(_));
-    report.findings.extend(advice::oversubscription(&watch.sampler, watch.cpus, threads_set));
+    report.findings.extend(advice::oversubscription(&watch.sampler.seen, watch.cpus, threads_set));
     if wants_gpu_check(&args) {
         report.findings.extend(nvml::check_released(
             &host,
@@ -77,6 +90,7 @@ pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
             matches!(args.gpus, Some(GpuRequest::Indices(_))),
         ));
     }
+    report.findings.extend(record.end_series(watch.recorder.take(), &report));
     if !args.quiet {
         for finding in report.findings.iter().filter(|f| !said.contains(&f.code)) {
             summary::print_finding(finding);
@@ -89,13 +103,22 @@ pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
     } else if report.end == End::Survivors {
         summary::print_survivors(&report);
     }
+    if let Some(finding) = record.remember(&report).filter(|_| !args.quiet) {
+        summary::print_finding(&finding);
+    }
     if let Some(destination) = &mut destination
-        && let Err(source) = destination.write(&report)
+        && let Err(source) = json(&report).and_then(|text| destination.write(&text))
     {
         // The job's status is worth more than ours.
         CliError::Report { path: destination.path().to_owned(), source }.print();
     }
     Ok(report.exit_status)
+}
+
+fn json(report: &RunReport) -> std::io::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(report)?;
+    text.push(b'\n');
+    Ok(text)
 }
 
 fn dry_run(args: &RunArgs, host: &Host, spec: &JailSpec) -> Result<u8, CliError> {
@@ -282,6 +305,7 @@ fn spec_of(
         end_orphans: args.orphans == Orphans::End,
         with_parent: args.with_parent,
         kill_wait: args.kill_wait,
+        look_every: args.interval,
         keep: Vec::new(),
         has_terminal: has_terminal(),
         ranks,
@@ -327,20 +351,55 @@ fn wants_gpu_check(args: &RunArgs) -> bool {
     }
 }
 
+/// Files that the sampler may keep open, and some for the rest.
+const OPEN_FILES: u64 = 8192;
+
 pub(super) struct Watch {
     pub(super) sampler: Sampler,
     cpus: usize,
     quiet: bool,
-    /// For kernels whose cgroups keep no peak.
-    memory_peak: Option<Bytes>,
+    started: Instant,
+    /// Gets every sample.
+    pub(super) recorder: Option<Recorder>,
+}
+
+impl Watch {
+    /// To be made after the job was started, for it raises a limit that the job is not to inherit.
+    fn new(cpus: usize, quiet: bool) -> Self {
+        let sampler = Sampler::new(cpus, room_for_files(OPEN_FILES));
+        Watch { sampler, cpus, quiet, started: Instant::now(), recorder: None }
+    }
+
+    fn now(&self) -> Now {
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now { time_ms: i64::try_from(time.as_millis()).unwrap_or(i64::MAX), elapsed: self.started.elapsed() }
+    }
+
+    fn tell(&mut self, sample: Option<Sample>) {
+        if let (Some(sample), Some(recorder)) = (sample, &mut self.recorder) {
+            recorder.push(sample);
+        }
+    }
+}
+
+fn cgroups(groups: &Groups) -> Cgroups<'_> {
+    let directories = groups.directories();
+    Cgroups { v2: directories.v2, memory: directories.memory, cpuacct: directories.cpuacct }
 }
 
 impl Observer for Watch {
-    fn sample(&mut self, proc: Option<(&Path, Option<&[u32]>)>, groups: &Groups) {
-        if let Some((proc, pids)) = proc {
-            self.sampler.look(proc, pids, self.cpus);
-        }
-        self.memory_peak = self.memory_peak.max(groups.memory_now());
+    fn look(&mut self, look: &Look<'_>) {
+        let processes =
+            look.processes.map(|p| Processes { proc: p.proc, pids: p.pids, init: p.init, main: p.main });
+        let now = self.now();
+        let sample = self.sampler.look(processes.as_ref(), &cgroups(look.groups), now);
+        self.tell(sample);
+    }
+
+    fn last_look(&mut self, groups: &Groups) {
+        let now = self.now();
+        let sample = self.sampler.last_look(&cgroups(groups), now);
+        self.tell(sample);
     }
 
     fn notice(&mut self, notice: &Notice) {
@@ -360,32 +419,52 @@ pub(super) fn clean_shared(
 }
 
 fn usage_of(outcome: &Outcome, watch: &Watch) -> Usage {
-    let counted = &outcome.counted;
-    let seen = watch.sampler.samples > 0;
+    let (counted, seen) = (&outcome.counted, &watch.sampler.seen);
     let memory_peak = counted
         .memory_peak
         .map(Measured::cgroup)
-        .or_else(|| watch.memory_peak.map(Measured::sampled))
-        .or_else(|| seen.then(|| Measured::sampled(watch.sampler.memory_peak)));
+        .or_else(|| seen.memory_now_peak.map(Measured::sampled))
+        .or_else(|| seen.memory_sum_peak.map(Measured::sampled_sum));
     // Of the job as a whole: what each process may have is no limit on the sum.
     let whole = |l: &&Limit<Bytes>| matches!(l.enforced_by, Some(Enforcer::CgroupV1 | Enforcer::CgroupV2));
     let limit = outcome.limits.memory.as_ref().filter(whole).map(|l| l.value);
+    let waited = outcome.waited.as_ref();
+    // What was waited for is exact; what was seen lacks what came after the last look.
+    let total = |waited: Option<u64>, seen: Option<u64>| {
+        waited.map(Measured::wait4).or_else(|| seen.map(Measured::sampled))
+    };
+    let bytes =
+        |total: Option<Measured<u64>>| total.map(|m| Measured { value: Bytes(m.value), source: m.source });
     Usage {
         cpu_seconds: counted
             .cpu
             .map(|d| Measured::cgroup(d.as_secs_f64()))
-            .or_else(|| outcome.waited_cpu.map(|d| Measured::wait4(d.as_secs_f64()))),
+            .or_else(|| waited.map(|w| Measured::wait4(w.cpu.as_secs_f64())))
+            .or_else(|| seen.cpu.map(|us| Measured::sampled(us as f64 / 1e6))),
         // The kernel charges by pages and in batches: within 1 % is at the limit.
         memory_saturated: memory_peak
             .zip(limit)
             .is_some_and(|(peak, limit)| peak.value.0 as f64 >= limit.0 as f64 * 0.99),
         memory_peak,
-        processes_peak: seen.then(|| Measured::sampled(watch.sampler.processes_peak)),
+        memory_working_set_peak: seen.working_set_peak.map(Measured::sampled),
+        memory_anonymous_shared_peak: seen
+            .anonymous_shared_peak
+            .map(Measured::sampled)
+            .or_else(|| seen.anonymous_shared_sum_peak.map(Measured::sampled_sum)),
+        memory_pressure_seconds: seen.memory_pressure.map(|us| us as f64 / 1e6),
+        processes_peak: seen.processes_peak.map(Measured::sampled),
         threads_peak: counted
             .tasks_peak
             .map(Measured::cgroup)
-            .or_else(|| seen.then(|| Measured::sampled(watch.sampler.threads_peak))),
-        ..Usage::default()
+            .or_else(|| seen.threads_peak.map(Measured::sampled)),
+        faults_minor: total(waited.map(|w| w.faults_minor), seen.faults_minor),
+        faults_major: total(waited.map(|w| w.faults_major), seen.faults_major),
+        switches_voluntary: waited.map(|w| Measured::wait4(w.switches_voluntary)),
+        switches_involuntary: waited.map(|w| Measured::wait4(w.switches_involuntary)),
+        read: bytes(total(waited.and_then(|w| w.read), seen.read)),
+        written: bytes(total(waited.and_then(|w| w.written), seen.written)),
+        gpu: None,
+        samples: seen.samples,
     }
 }
 
@@ -434,88 +513,11 @@ pub(super) fn report_of(
         ranks: outcome.ranks,
         limits: outcome.limits,
         cpus: Some(watch.cpus as u64),
-        executable: None,
+        executable: watch.sampler.seen.executable.as_ref().map(|path| path.to_string_lossy().into_owned()),
         usage,
         left_behind: LeftBehind { processes: outcome.killed, names, shared },
         orphans_ended: outcome.orphans_ended,
         survivors: outcome.survivors,
         findings,
-    }
-}
-
-/// Where the report goes.
-enum Destination {
-    /// A file that is replaced whole.
-    File(PathBuf),
-    /// What is no plain file under its own name: a pipe, a link such as /dev/stdout. It is opened before the job starts,
-    /// because afterwards the name may mean something else, and a reader must not see it closed in between.
-    Open(PathBuf, fs::File),
-}
-
-/// Refuses a report that could not be written, before the job has run for a day.
-fn destination(path: &Path) -> Result<Destination, CliError> {
-    let refuse =
-        |why: &str| Err(CliError::Path { flag: "--report", path: path.to_owned(), why: why.to_owned() });
-    if path.is_dir() {
-        return refuse("is a directory; name a file");
-    }
-    if fs::symlink_metadata(path).is_ok_and(|m| !m.is_file()) {
-        return match open_to_write(path) {
-            Ok(file) => Ok(Destination::Open(path.to_owned(), file)),
-            Err(error) => refuse(&format!("cannot be written to (does anybody read it?): {error}")),
-        };
-    }
-    let parent = parent_of(path);
-    if !parent.is_dir() {
-        return refuse("its directory does not exist");
-    }
-    // By doing it: permissions, read-only mounts and quotas all count.
-    match create_temporary(path) {
-        Ok((temporary, _)) => {
-            let _ = fs::remove_file(temporary);
-            Ok(Destination::File(path.to_owned()))
-        }
-        Err(error) => refuse(&format!("its directory cannot be written to: {error}")),
-    }
-}
-
-fn parent_of(path: &Path) -> &Path {
-    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-fn create_temporary(path: &Path) -> std::io::Result<(PathBuf, fs::File)> {
-    let mut name = OsString::from(".");
-    name.push(path.file_name().unwrap_or(OsStr::new("report")));
-    name.push(format!(".{}", std::process::id()));
-    let temporary = parent_of(path).join(name);
-    let file = fs::OpenOptions::new().write(true).create_new(true).open(&temporary)?;
-    Ok((temporary, file))
-}
-
-impl Destination {
-    fn path(&self) -> &Path {
-        let (Destination::File(path) | Destination::Open(path, _)) = self;
-        path
-    }
-
-    fn write(&mut self, report: &RunReport) -> std::io::Result<()> {
-        use std::io::Write;
-        let mut text = serde_json::to_vec_pretty(report)?;
-        text.push(b'\n');
-        match self {
-            Destination::Open(_, file) => file.write_all(&text),
-            // Whole or not at all: a reader never sees half a report.
-            Destination::File(path) => {
-                let (temporary, mut file) = create_temporary(path)?;
-                let written = file
-                    .write_all(&text)
-                    .and_then(|()| file.sync_all())
-                    .and_then(|()| fs::rename(&temporary, path));
-                if written.is_err() {
-                    let _ = fs::remove_file(temporary);
-                }
-                written
-            }
-        }
     }
 }

@@ -160,6 +160,7 @@ fn what_traces_others_is_refused() {
 
 #[test]
 fn other_processes_of_the_user_are_out_of_reach() {
+    not_in_the_virtual_machine!();
     requires!(terrarium_sys::landlock::abi() >= 6, "no scopes of Landlock before Linux 6.12");
     let mut other = job(Tier::User, [""; 0], ["sleep", "60"]).launcher(&["env"]).command().spawn().unwrap();
     let script = format!("kill -9 {0}; cat /proc/{0}/environ; : > /proc/{0}/mem; kill -9 $PPID", other.id());
@@ -209,6 +210,7 @@ fn a_process_goes_on_when_its_first_thread_has_ended() {
 
 #[test]
 fn temporary_files_that_are_closed_or_orphaned_are_removed() {
+    not_in_the_virtual_machine!();
     requires!(terrarium_sys::landlock::abi() >= 3, "--only needs Landlock of ABI 3 in this tier");
     let work = place("tmp-left");
     let close = "mkdir $TMPDIR/mod; touch $TMPDIR/mod/f; chmod 555 $TMPDIR/mod; echo $TMPDIR";

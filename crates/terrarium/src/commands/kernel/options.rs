@@ -11,7 +11,7 @@ use crate::cli::{Net, RunOptions};
 use crate::error::CliError;
 
 /// Options whose value is a path.
-const PATHS: &[&str] = &["ro", "hide", "report"];
+const PATHS: &[&str] = &["ro", "hide", "report", "record"];
 
 /// Options whose value is `PATH:PATH`.
 const PAIRS: &[&str] = &["bind"];

@@ -1,0 +1,208 @@
+//! Charts as SVG: a frame with axes, and what is drawn in it.
+//!
+//! Colours stand as attributes, because programs that put pictures on slides know little CSS; a page may replace them by
+//! class ([`DARK_CSS`]). Lines also differ in their dashes and carry their names, so that they can be told apart in
+//! black and white.
+
+mod frame;
+mod lines;
+
+use std::fmt::Write;
+
+use crate::escape::Escaped;
+use crate::{TimeChart, words};
+use frame::{Frame, HEIGHT, WIDTH};
+
+/// Where a picture is to stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A file of its own: white behind it, always the same colours.
+    File,
+    /// In a page, whose style sheet may give other colours.
+    Page,
+}
+
+/// How a line is drawn.
+struct Pen {
+    colour: &'static str,
+    dashes: &'static str,
+    width: f64,
+}
+
+/// Told apart with any kind of colour vision; all of them dark enough for white paper.
+const PENS: [Pen; 4] = [
+    Pen { colour: "#0b5cad", dashes: "", width: 2.0 },
+    Pen { colour: "#c24a00", dashes: "8 3", width: 2.0 },
+    Pen { colour: "#00735a", dashes: "2 3", width: 2.4 },
+    Pen { colour: "#7b3fa0", dashes: "9 3 2 3", width: 2.0 },
+];
+
+const INK: &str = "#1b1f24";
+const MUTED: &str = "#57606a";
+const GRID: &str = "#dde1e6";
+
+/// For pages with a dark background, by the classes of the parts.
+pub const DARK_CSS: &str = "\
+.c-ink{fill:#e8eaed}.c-muted{fill:#a7b0ba}.c-grid{stroke:#2f3640}.c-axis,.c-limit{stroke:#a7b0ba}.c-gap{fill:#a7b0ba}\
+.c-line0{stroke:#6cb2ff}.c-line1{stroke:#ff9e5e}.c-line2{stroke:#4fd1a5}.c-line3{stroke:#d0a2f2}\
+.c-fill0{fill:#6cb2ff}.c-fill1{fill:#ff9e5e}.c-fill2{fill:#4fd1a5}.c-fill3{fill:#d0a2f2}";
+
+fn pen(index: usize) -> &'static Pen {
+    &PENS[index % PENS.len()]
+}
+
+/// Lines over time. In a page, all charts need different `id`s.
+pub fn time_chart(chart: &TimeChart, place: Place) -> String {
+    let frame = Frame::of(chart);
+    let mut body = String::new();
+    frame.grid(&mut body);
+    lines::gaps(&mut body, &frame, chart);
+    lines::limits(&mut body, &frame, chart);
+    lines::lines(&mut body, &frame, chart);
+    frame.axes(&mut body);
+    lines::labels(&mut body, &frame, chart);
+    document(&chart.id, &chart.title, &words::describe(chart), place, &body)
+}
+
+/// The element around any chart.
+fn document(id: &str, title: &str, description: &str, place: Place, body: &str) -> String {
+    let mut svg = String::new();
+    let id = Escaped(id);
+    let _ = write!(
+        svg,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
+         aria-labelledby=\"{id}-title {id}-desc\" font-family=\"system-ui,'Segoe UI','DejaVu Sans',Arial,sans-serif\" \
+         font-size=\"14\""
+    );
+    if place == Place::File {
+        // Twice as many pixels where a program asks the file for its size.
+        let _ = write!(svg, " width=\"{WIDTH}\" height=\"{HEIGHT}\"");
+    }
+    let _ = write!(
+        svg,
+        ">\n<title id=\"{id}-title\">{}</title>\n<desc id=\"{id}-desc\">{}</desc>\n",
+        Escaped(title),
+        Escaped(description)
+    );
+    if place == Place::File {
+        let _ = writeln!(svg, "<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#ffffff\"/>");
+        let _ = writeln!(
+            svg,
+            "<text x=\"16\" y=\"30\" font-size=\"19\" font-weight=\"600\" fill=\"{INK}\">{}</text>",
+            Escaped(title)
+        );
+    }
+    svg.push_str(body);
+    svg.push_str("</svg>\n");
+    svg
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{chart, line};
+    use crate::{Limit, Quantity};
+    use proptest::prelude::*;
+
+    fn drawn(svg: &str, class: &str) -> Vec<String> {
+        let tree = roxmltree::Document::parse(svg).unwrap();
+        let of_class = tree.descendants().filter(|n| n.attribute("class") == Some(class));
+        of_class.filter_map(|n| n.attribute("d").map(str::to_owned)).collect()
+    }
+
+    #[test]
+    fn it_is_named_and_described() {
+        let mut chart = chart(Quantity::Cpus, 2.0, vec![line("a", &[(1.0, Some(2.0))])]);
+        chart.title = "<b>\"&".to_owned();
+        for place in [Place::File, Place::Page] {
+            let svg = time_chart(&chart, place);
+            let tree = roxmltree::Document::parse(&svg).unwrap();
+            let root = tree.root_element();
+            assert_eq!(root.attribute("role"), Some("img"));
+            let labels: Vec<_> = root.attribute("aria-labelledby").unwrap().split(' ').collect();
+            for (id, part) in labels.iter().zip(["<b>\"&", "<b>\"&, over 2.0 s. A: 2 CPUs throughout."]) {
+                let text =
+                    tree.descendants().find(|n| n.attribute("id") == Some(id)).unwrap().text().unwrap();
+                assert!(text.starts_with(part), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_gap_is_shown_and_not_bridged_and_not_zero() {
+        let points: Vec<_> =
+            (0..=20).map(|i| (f64::from(i), (!(5..15).contains(&i)).then_some(3.0))).collect();
+        let svg = time_chart(&chart(Quantity::Cpus, 20.0, vec![line("a", &points)]), Place::Page);
+        let path = &drawn(&svg, "c-line0")[0];
+        assert_eq!(path.matches('M').count(), 2, "{path}");
+        let tree = roxmltree::Document::parse(&svg).unwrap();
+        assert!(tree.descendants().any(|n| n.text() == Some("no data")));
+        assert_eq!(tree.descendants().filter(|n| n.attribute("class") == Some("c-gap")).count(), 1);
+    }
+
+    #[test]
+    fn every_line_has_a_colour_in_the_dark() {
+        for i in 0..PENS.len() {
+            assert!(
+                DARK_CSS.contains(&format!(".c-line{i}{{")) && DARK_CSS.contains(&format!(".c-fill{i}{{"))
+            );
+        }
+    }
+
+    #[test]
+    fn no_data_at_all_is_said() {
+        let svg = time_chart(&chart(Quantity::Bytes, 20.0, vec![line("a", &[(1.0, None)])]), Place::File);
+        assert!(svg.contains("no data"));
+        assert_eq!(drawn(&svg, "c-line0"), [""; 0]);
+    }
+
+    #[test]
+    fn many_points_make_a_small_file_that_shows_the_spike() {
+        let points: Vec<_> = (0..100_000u32)
+            .map(|i| {
+                (
+                    f64::from(i),
+                    Some(if i == 50_000 {
+                        4.0
+                    } else {
+                        f64::from(i.wrapping_mul(2_654_435_761) >> 16) / 65_536.0
+                    }),
+                )
+            })
+            .collect();
+        let svg = time_chart(&chart(Quantity::Cpus, 100_000.0, vec![line("a", &points)]), Place::File);
+        assert!(svg.len() < 40_000, "{} bytes", svg.len());
+        let top = Frame::of(&chart(Quantity::Cpus, 100_000.0, vec![line("a", &points)])).y(4.0);
+        let path = &drawn(&svg, "c-line0")[0];
+        let mut y = 0.0;
+        let mut highest = f64::MAX;
+        for step in path.split_inclusive(|c| "MlL".contains(c)).flat_map(|s| s.split(['M', 'l'])) {
+            let Some((_, dy)) = step.split_once(' ') else { continue };
+            let dy: f64 = dy.parse().unwrap();
+            y = if y == 0.0 { dy } else { y + dy };
+            highest = f64::min(highest, y);
+        }
+        assert!((highest - top * 10.0).abs() <= 1.0, "{highest} {top}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_chart_is_well_formed(
+            names in proptest::collection::vec(any::<String>(), 0..6),
+            values in proptest::collection::vec((-1e12f64..1e12, proptest::option::of(any::<f64>())), 0..50),
+            duration in any::<f64>(),
+            limit in any::<f64>(),
+        ) {
+            let mut chart = chart(Quantity::Bytes, duration, names.iter().map(|n| line(n, &values)).collect());
+            chart.title = names.first().cloned().unwrap_or_default();
+            chart.limits = vec![Limit { name: chart.title.clone(), value: limit }];
+            for place in [Place::File, Place::Page] {
+                let svg = time_chart(&chart, place);
+                let tree = roxmltree::Document::parse(&svg).unwrap();
+                for attribute in tree.descendants().flat_map(|n| n.attributes().collect::<Vec<_>>()) {
+                    prop_assert!(!attribute.value().contains("NaN") && !attribute.value().contains("inf"), "{svg}");
+                }
+            }
+        }
+    }
+}

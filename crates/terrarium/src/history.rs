@@ -1,0 +1,66 @@
+//! Where the history is, and putting runs into it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use terrarium_core::Finding;
+use terrarium_core::report::RunReport;
+use terrarium_observe::history::{self, Entry};
+
+/// Names another directory for the history, or switches it off.
+const VARIABLE: &str = "TERRARIUM_HISTORY";
+
+/// The directory; `None` if there is to be no history, or no home to keep it in.
+pub(crate) fn directory() -> Option<PathBuf> {
+    choose(&|name| std::env::var_os(name).filter(|value| !value.is_empty()))
+}
+
+fn choose(variable: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    match variable(VARIABLE) {
+        Some(value) if value == "off" => None,
+        Some(directory) => Some(directory.into()),
+        None => {
+            // As the XDG base directory specification has it: a relative path is no path.
+            let data = variable("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+            let home = || variable("HOME").map(|home| PathBuf::from(home).join(".local/share"));
+            Some(data.or_else(home)?.join("terrarium/history"))
+        }
+    }
+}
+
+/// Adds a run; what hinders it is told, for the run itself is none the worse for it.
+pub(crate) fn add(
+    directory: &std::path::Path,
+    report: &RunReport,
+    series: Option<PathBuf>,
+) -> Option<Finding> {
+    let entry = Entry { report: report.clone(), series };
+    let error = history::append(directory, &entry).err()?;
+    Some(not_written(directory, &error.to_string()))
+}
+
+pub(crate) fn not_written(directory: &std::path::Path, why: &str) -> Finding {
+    Finding::new("history", format!("this run is not in the history ({}): {why}", directory.display()))
+        .hint("name another directory (TERRARIUM_HISTORY=DIR), or switch it off (--no-record, TERRARIUM_HISTORY=off)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_it_is() {
+        let with = |pairs: &'static [(&str, &str)]| {
+            choose(&|name| pairs.iter().find(|(n, _)| *n == name).map(|(_, value)| value.into()))
+        };
+        assert_eq!(with(&[]), None);
+        assert_eq!(with(&[("HOME", "/h")]), Some("/h/.local/share/terrarium/history".into()));
+        assert_eq!(with(&[("HOME", "/h"), ("XDG_DATA_HOME", "/d")]), Some("/d/terrarium/history".into()));
+        assert_eq!(
+            with(&[("HOME", "/h"), ("XDG_DATA_HOME", "d")]),
+            Some("/h/.local/share/terrarium/history".into())
+        );
+        assert_eq!(with(&[("HOME", "/h"), ("TERRARIUM_HISTORY", "off")]), None);
+        assert_eq!(with(&[("HOME", "/h"), ("TERRARIUM_HISTORY", "/x")]), Some("/x".into()));
+    }
+}
