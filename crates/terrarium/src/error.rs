@@ -42,6 +42,14 @@ pub(crate) enum CliError {
     CleanForAll,
     #[error(transparent)]
     Kernel(#[from] KernelError),
+    #[error("there is no history: it is switched off, or there is no home to keep it in")]
+    NoHistory,
+    #[error("cannot read the history {}: {source}", directory.display())]
+    History { directory: PathBuf, source: std::io::Error },
+    #[error("the history {} has no run {job}", directory.display())]
+    NoSuchRun { directory: PathBuf, job: terrarium_core::JobId },
+    #[error("the history {} is empty", directory.display())]
+    EmptyHistory { directory: PathBuf },
 }
 
 /// Namespaces could be made but give no right to mount: Ubuntu's AppArmor rule, or Landlock around us.
@@ -153,6 +161,15 @@ impl CliError {
             }
             CliError::Jail(JailError::ParentOutside) => "leave out --with-parent",
             CliError::CleanForAll => "add --user NAME",
+            CliError::NoHistory => {
+                "name a directory: --history DIR, or TERRARIUM_HISTORY=DIR when the command runs"
+            }
+            CliError::EmptyHistory { .. } => {
+                "run something first: terrarium run COMMAND, or terrarium trial -- COMMAND"
+            }
+            CliError::NoSuchRun { .. } => {
+                "the summary and the report of a run name it; old runs leave the history"
+            }
             _ => return None,
         };
         Some(hint.to_owned())
