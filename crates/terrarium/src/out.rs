@@ -17,3 +17,8 @@ pub(crate) fn err(text: impl Display) {
 pub(crate) fn print(text: impl Display) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
+
+/// One line to a stream that was kept for it.
+pub(crate) fn to(stream: &mut dyn Write, text: impl Display) {
+    let _ = writeln!(stream, "{text}");
+}

@@ -1,6 +1,7 @@
 //! `terrarium advise`: what to ask for, from the history.
 
 use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use terrarium_core::report::RunReport;
@@ -38,12 +39,22 @@ pub(crate) fn run(args: &AdviseArgs) -> Result<u8, CliError> {
         let here = std::env::current_dir().map(|d| d.display().to_string()).unwrap_or_default();
         (args.command.iter().map(|w| w.to_string_lossy().into_owned()).collect(), here)
     };
-    print(&make(&directory, &entries, &command, &started_in, args.last), args.output);
+    print(
+        &make(&directory, &entries, &command, &started_in, args.last),
+        args.output,
+        &mut std::io::stdout().lock(),
+    );
     Ok(0)
 }
 
 /// After a trial: from this run, and those before it.
-pub(super) fn after(report: &RunReport, series: Option<&Path>, alone: bool, output: AdviceOutput) {
+pub(super) fn after(
+    report: &RunReport,
+    series: Option<&Path>,
+    alone: bool,
+    output: AdviceOutput,
+    stream: &mut dyn Write,
+) {
     let directory = kept::directory().filter(|_| !alone);
     let mut entries = directory.as_deref().and_then(|d| read(d).ok()).unwrap_or_default();
     // Not there if the history could not be written to.
@@ -51,7 +62,7 @@ pub(super) fn after(report: &RunReport, series: Option<&Path>, alone: bool, outp
         entries.push(Entry { report: report.clone(), series: series.map(Path::to_owned) });
     }
     let directory = directory.unwrap_or_default();
-    print(&make(&directory, &entries, &report.command, &report.directory, None), output);
+    print(&make(&directory, &entries, &report.command, &report.directory, None), output, stream);
 }
 
 fn read(directory: &Path) -> Result<Vec<Entry>, CliError> {
@@ -103,7 +114,7 @@ fn samples_of(path: PathBuf) -> Option<(terrarium_core::JobId, Vec<Sample>)> {
     Some((series.start.job, series.samples))
 }
 
-fn print(advice: &Advice, output: AdviceOutput) {
+fn print(advice: &Advice, output: AdviceOutput, stream: &mut dyn Write) {
     let mut advice = advice.clone();
     let systems = systems(output);
     if output.json {
@@ -111,14 +122,14 @@ fn print(advice: &Advice, output: AdviceOutput) {
             advice.keep_systems(&of(batch));
         }
         match serde_json::to_string_pretty(&advice) {
-            Ok(text) => out::print(text),
+            Ok(text) => out::to(stream, text),
             Err(error) => out::note(error),
         }
         return;
     }
     advice.keep_systems(&systems);
     for line in advice_text::lines(&advice) {
-        out::print(line);
+        out::to(stream, line);
     }
 }
 

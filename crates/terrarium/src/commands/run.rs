@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -38,11 +38,15 @@ const PARENT_VARIABLE: &str = "JPY_PARENT_PID";
 
 /// Runs the job; returns the exit code.
 pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
-    run_and_report(&args).map(|(code, _)| code)
+    run_and_report(&args, None).map(|(code, _)| code)
 }
 
-/// Runs the job; returns the exit code, and the report unless another rank writes it, or nothing was run.
-pub(super) fn run_and_report(args: &RunArgs) -> Result<(u8, Option<RunReport>), CliError> {
+/// Runs the job; returns the exit code, and the report unless another rank writes it, or nothing was run. `kept` stays open
+/// for the caller: everything else but stderr is closed while the job runs.
+pub(super) fn run_and_report(
+    args: &RunArgs,
+    kept: Option<RawFd>,
+) -> Result<(u8, Option<RunReport>), CliError> {
     let host = Host::default();
     let uid = user();
     let rank = ranks::this(&host);
@@ -50,6 +54,7 @@ pub(super) fn run_and_report(args: &RunArgs) -> Result<(u8, Option<RunReport>), 
     let (mut spec, cpus) = spec_of(args, &host, uid, &allowed, rank.as_ref())?;
     let mut destination = args.report.as_deref().map(|path| Destination::of("--report", path)).transpose()?;
     spec.keep.extend(destination.as_ref().and_then(Destination::open_file).map(|file| file.as_raw_fd()));
+    spec.keep.extend(kept);
     if args.dry_run {
         return dry_run(args, &host, &spec).map(|code| (code, None));
     }

@@ -1,5 +1,7 @@
 //! `terrarium trial`: a short run, and what it says of the next.
 
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -22,11 +24,15 @@ pub(crate) fn run(mut args: TrialArgs) -> Result<u8, CliError> {
     if !options.no_record && options.record.is_none() {
         options.record = series();
     }
-    let (code, report) = run::run_and_report(&args.run)?;
+    // What reads our output waits for the advice, so that it is no loss that this copy outlives the job's.
+    let mut stdout = std::io::stdout().as_fd().try_clone_to_owned().ok().map(File::from);
+    let (code, report) = run::run_and_report(&args.run, stdout.as_ref().map(AsRawFd::as_raw_fd))?;
     let Some(report) = report else { return Ok(code) };
     let code = if report.end == End::TimeLimit { 0 } else { code };
     let series = args.run.options.record.as_deref();
-    advise::after(&report, series, args.run.options.no_record, args.output);
+    if let Some(stdout) = &mut stdout {
+        advise::after(&report, series, args.run.options.no_record, args.output, stdout);
+    }
     Ok(code)
 }
 
@@ -38,6 +44,6 @@ fn series() -> Option<PathBuf> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let path = directory.join(format!("{now}-trial-{}.arrow", std::process::id()));
     // By trying: an error would end the trial before it began.
-    std::fs::File::create(&path).ok()?;
+    File::create(&path).ok()?;
     Some(path)
 }
