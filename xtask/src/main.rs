@@ -3,6 +3,7 @@
 mod bench;
 mod compare;
 mod generate;
+mod replay;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -35,6 +36,8 @@ enum Task {
     Bench(bench::BenchArgs),
     /// Try what terrarium and its peers hold, pass on and report, and print a table
     Compare(compare::CompareArgs),
+    /// Try rules for memory requests on traces of real tasks: what each would have wasted, and how often it would have failed
+    Replay(replay::ReplayArgs),
 }
 
 /// Where the checkout lies.
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Task::Generate { check: true } => generate::check(&root()),
         Task::Bench(args) => bench::run(&root(), &args),
         Task::Compare(args) => compare::run(&root(), &args),
+        Task::Replay(args) => replay::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -45,7 +45,7 @@ pub struct RunReport {
     /// CPUs that the job could use.
     #[serde(default)]
     pub cpus: Option<u64>,
-    /// The program that the main process ran when it was first looked at.
+    /// The program of the main process, the last that was seen in its first looks.
     #[serde(default)]
     pub executable: Option<String>,
     /// What it used.

@@ -41,7 +41,7 @@ pub(crate) enum CliError {
     #[error("cannot write to {}: {source}", path.display())]
     Write { path: PathBuf, source: std::io::Error },
     #[error("there is no run to show: {why}")]
-    NoHistory { why: String },
+    NothingToShow { why: String },
     #[error("there is no user `{0}`")]
     NoUser(String),
     #[error("the terminal cannot be used: {0}")]
@@ -50,6 +50,14 @@ pub(crate) enum CliError {
     CleanForAll,
     #[error(transparent)]
     Kernel(#[from] KernelError),
+    #[error("there is no history: it is switched off, or there is no home to keep it in")]
+    NoHistory,
+    #[error("cannot read the history {}: {source}", directory.display())]
+    History { directory: PathBuf, source: std::io::Error },
+    #[error("the history {} has no run {job}", directory.display())]
+    NoSuchRun { directory: PathBuf, job: terrarium_core::JobId },
+    #[error("the history {} is empty", directory.display())]
+    EmptyHistory { directory: PathBuf },
 }
 
 /// Namespaces could be made but give no right to mount: Ubuntu's AppArmor rule, or Landlock around us.
@@ -163,7 +171,16 @@ impl CliError {
             CliError::CleanForAll => "add --user NAME",
             CliError::Terminal(_) => "--once prints a table",
             CliError::Series { .. } => "a series is what `terrarium run --record FILE` writes",
-            CliError::NoHistory { .. } => "name the series to show: terrarium show FILE",
+            CliError::NothingToShow { .. } => "name the series to show: terrarium show FILE",
+            CliError::NoHistory => {
+                "name a directory: --history DIR, or TERRARIUM_HISTORY=DIR when the command runs"
+            }
+            CliError::EmptyHistory { .. } => {
+                "run something first: terrarium run COMMAND, or terrarium trial -- COMMAND"
+            }
+            CliError::NoSuchRun { .. } => {
+                "the summary and the report of a run name it; old runs leave the history"
+            }
             _ => return None,
         };
         Some(hint.to_owned())

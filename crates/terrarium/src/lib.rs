@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod advice_text;
 pub mod cli;
 mod commands;
 mod error;
@@ -33,7 +34,7 @@ pub fn main() -> u8 {
         cli::Command::Reap(args) => commands::reap::run(&args),
         cli::Command::Show(args) => commands::show::run(&args),
         cli::Command::Top(args) => commands::top::run(&args),
-        cli::Command::Trial(args) => commands::trial::run(&args),
+        cli::Command::Trial(args) => commands::trial::run(*args),
         cli::Command::Advise(args) => commands::advise::run(&args),
         cli::Command::Limits(args) => commands::limits::run(&args),
         cli::Command::LimitsWorker(args) => Ok(commands::limits::worker::run(&args)),

@@ -24,3 +24,8 @@ pub(crate) fn replace_line(text: impl Display) {
     let _ = write!(err, "\r\x1b[K{text}");
     let _ = err.flush();
 }
+
+/// One line to a stream that was kept for it.
+pub(crate) fn to(stream: &mut dyn Write, text: impl Display) {
+    let _ = writeln!(stream, "{text}");
+}

@@ -31,7 +31,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // Loaded into foreign processes, or loads foreign libraries: stands alone.
     ("terrarium-nvml", &[]),
     // Above all layers: it reads the tables from which pages are generated and checked.
-    ("xtask", &["terrarium", "terrarium-core"]),
+    ("xtask", &["terrarium", "terrarium-core", "terrarium-observe"]),
 ];
 
 /// A package of this repository, as cargo tells.

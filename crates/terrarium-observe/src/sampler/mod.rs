@@ -109,9 +109,12 @@ pub struct Seen {
     pub crowded: u64,
     /// Most processes that had more than one thread running at once, over the crowded looks.
     pub crowded_processes: u64,
-    /// The program of the main process when it was first looked at.
+    /// The program of the main process, the last that was seen in the first looks.
     pub executable: Option<PathBuf>,
 }
+
+/// After so many looks the main process is what it will be.
+const LOOKS_FOR_EXECUTABLE: u64 = 10;
 
 /// Takes samples of one job.
 #[derive(Debug)]
@@ -203,7 +206,11 @@ impl Sampler {
 
     /// When no process is left: what the cgroups counted up to the end.
     pub fn last_look(&mut self, groups: &Cgroups<'_>, now: Now) -> Option<Sample> {
-        self.look(None, groups, now)
+        let mut sample = self.look(None, groups, now)?;
+        // What is left in the cgroup is not the job's any more.
+        sample.set(Metric::MemoryWorkingSet, None);
+        sample.set(Metric::MemoryAnonymousShared, None);
+        Some(sample)
     }
 
     fn read_groups(&mut self, groups: &Cgroups<'_>, sample: &mut Sample) -> Reading {
@@ -294,13 +301,15 @@ impl Sampler {
         }
     }
 
-    /// Until it has executed its program, the main process still runs ours.
+    /// Until it has executed its program, the main process still runs ours; and what it executes first is often not what does
+    /// the work (`env`, a shim of pyenv, a shell that ends in `exec`).
     fn find_executable(&mut self, job: &Processes<'_>) {
-        let Some(main) = job.main.filter(|_| self.seen.samples < 3) else { return };
-        let own = || fs::read_link("/proc/self/exe").ok();
-        if self.seen.executable.is_none() || self.seen.executable == own() {
-            let found = fs::read_link(job.proc.join(format!("{main}/exe"))).ok();
-            self.seen.executable = found.or_else(|| self.seen.executable.take());
+        let Some(main) = job.main.filter(|_| self.seen.samples < LOOKS_FOR_EXECUTABLE) else { return };
+        let found = fs::read_link(job.proc.join(format!("{main}/exe"))).ok();
+        if found.is_some()
+            && (self.seen.executable.is_none() || found != fs::read_link("/proc/self/exe").ok())
+        {
+            self.seen.executable = found;
         }
     }
 }

@@ -44,8 +44,18 @@ pub enum Command {
     /// The jobs of this node, live
     Top(top::TopArgs),
     /// A short run that says what to ask for
+    ///
+    /// Runs the command as `terrarium run` does, with all its options, for 10 minutes if --time says nothing else, and
+    /// prints advice from this run and earlier ones. A run that its time ended shows what the job needs at least, and
+    /// whether its memory was still growing.
+    ///
+    /// Exit status: as of `terrarium run`, but 0 if the time was over.
     Trial(Box<advise::TrialArgs>),
     /// What to ask for next time, from earlier runs of the same command
+    ///
+    /// Memory, CPUs, threads and time, with the runs that this is learnt from, and lines for a batch script. Runs of the
+    /// same program and script count, whatever numbers and paths they were given; those with equal arguments alone once there
+    /// are three.
     Advise(advise::AdviseArgs),
     /// Measure which limits on memory, CPUs and processes hold on this node
     ///

@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub(crate) mod advise;
+mod interpreter;
 pub(crate) mod kernel;
 pub(crate) mod limits;
 pub(crate) mod only;

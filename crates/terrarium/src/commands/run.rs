@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -38,17 +38,27 @@ const PARENT_VARIABLE: &str = "JPY_PARENT_PID";
 
 /// Runs the job; returns the exit code.
 pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
+    run_and_report(&args, None).map(|(code, _)| code)
+}
+
+/// Runs the job; returns the exit code, and the report unless another rank writes it, or nothing was run. `kept` stays open
+/// for the caller: everything else but stderr is closed while the job runs.
+pub(super) fn run_and_report(
+    args: &RunArgs,
+    kept: Option<RawFd>,
+) -> Result<(u8, Option<RunReport>), CliError> {
     let host = Host::default();
     let uid = user();
     let rank = ranks::this(&host);
     let allowed = ranks::allowed_cpus(rank.as_ref());
-    let (mut spec, cpus) = spec_of(&args, &host, uid, &allowed, rank.as_ref())?;
+    let (mut spec, cpus) = spec_of(args, &host, uid, &allowed, rank.as_ref())?;
     let mut destination = args.report.as_deref().map(|path| Destination::of("--report", path)).transpose()?;
     spec.keep.extend(destination.as_ref().and_then(Destination::open_file).map(|file| file.as_raw_fd()));
+    spec.keep.extend(kept);
     if args.dry_run {
-        return dry_run(&args, &host, &spec);
+        return dry_run(args, &host, &spec).map(|code| (code, None));
     }
-    let record = Record::of(&args)?;
+    let record = Record::of(args)?;
     let started = start(&host, &spec)?;
     let mut watch = Watch::new(cpus.len().max(1), args.quiet);
     watch.gpus = GpusSeen::of(&args, &started);
@@ -56,13 +66,13 @@ pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
         Started::Job(running) => {
             // Of a job in ranks its holder records.
             if !running.is_rank() {
-                watch.recorder = record.recorder(&args, &running, watch.cpus);
+                watch.recorder = record.recorder(args, &running, watch.cpus);
             }
             running
         }
         Started::Holder(running) => {
-            watch.recorder = record.recorder(&args, &running, watch.cpus);
-            return Ok(ranks::hold(running, &args, &spec, &mut watch, &record));
+            watch.recorder = record.recorder(args, &running, watch.cpus);
+            return Ok((ranks::hold(running, args, &spec, &mut watch, &record), None));
         }
     };
     if !args.quiet && !running.plan().is_told {
@@ -75,16 +85,16 @@ pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
     let before = outcome.shared_before.take();
     let left = before.map(|before| clean_shared(&host, uid, &before, args.clean_shm)).unwrap_or_default();
     let shared = std::mem::replace(&mut outcome.shared, Shared::Alone);
-    let mut report = report_of(&args, &spec, outcome, &watch, uid, left);
+    let mut report = report_of(args, &spec, outcome, &watch, uid, left);
     match shared {
         // The rest of the job goes on, and the last to leave tells of it.
-        Shared::Rank => return Ok(report.exit_status),
+        Shared::Rank => return Ok((report.exit_status, None)),
         Shared::LastRank(whole) => report = ranks::of_the_whole(&whole, report),
         Shared::Alone | Shared::Holder(_) => {}
     }
     let threads_set = matches!(args.threads, threads::ThreadRequest::Count(_));
     report.findings.extend(advice::oversubscription(&watch.sampler.seen, watch.cpus, threads_set));
-    if wants_gpu_check(&args) {
+    if wants_gpu_check(args) {
         report.findings.extend(nvml::check_released(
             &host,
             &report.job,
@@ -113,7 +123,7 @@ pub(crate) fn run(args: Box<RunArgs>) -> Result<u8, CliError> {
         // The job's status is worth more than ours.
         CliError::Report { path: destination.path().to_owned(), source }.print();
     }
-    Ok(report.exit_status)
+    Ok((report.exit_status, Some(report)))
 }
 
 fn json(report: &RunReport) -> std::io::Result<Vec<u8>> {

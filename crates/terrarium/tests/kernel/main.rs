@@ -4,6 +4,7 @@
 //! cgroup; run by an ordinary user, that one only. The same binary runs in a virtual machine for
 //! cgroup v2 (scripts/test-v2). What cannot be tried is skipped with a reason, which `TERRARIUM_REQUIRE_ALL=1` turns into a failure.
 
+mod advice;
 mod contain;
 mod gpu;
 mod jupyter;

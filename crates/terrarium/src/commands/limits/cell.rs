@@ -84,7 +84,7 @@ impl Jails {
     /// The command line of a jail, for people and for ourselves.
     pub(super) fn words(&self, job: &Job) -> Vec<OsString> {
         let mut words: Vec<OsString> =
-            vec!["run".into(), "-q".into(), "--report".into(), "/dev/stderr".into()];
+            vec!["run".into(), "-q".into(), "--no-record".into(), "--report".into(), "/dev/stderr".into()];
         for word in ["--time", PATIENCE, "--grace", "0", "--kill-wait", "5s"] {
             words.push(word.into());
         }
@@ -114,7 +114,9 @@ impl Jails {
     pub(super) fn find_python(&mut self) {
         let script = "import sys\ntry:\n import numpy\nexcept Exception:\n numpy = None\nprint('python', int(numpy is not None), sys.executable)";
         let mut words: Vec<OsString> = Vec::new();
-        for word in ["run", "-q", "--report", "/dev/stderr", "--time", "10s", "--grace", "0", "--"] {
+        for word in
+            ["run", "-q", "--no-record", "--report", "/dev/stderr", "--time", "10s", "--grace", "0", "--"]
+        {
             words.push(word.into());
         }
         words.extend(["python3".into(), "-c".into(), script.into()]);

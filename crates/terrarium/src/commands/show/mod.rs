@@ -67,7 +67,7 @@ pub(crate) fn run(args: &ShowArgs) -> Result<u8, CliError> {
 
 /// The series of the last run in the history that has one.
 fn last_run() -> Result<PathBuf, CliError> {
-    let none = |why: &str| CliError::NoHistory { why: why.to_owned() };
+    let none = |why: &str| CliError::NothingToShow { why: why.to_owned() };
     let directory = history::directory().ok_or_else(|| none("there is no history"))?;
     let unreadable = |error: std::io::Error| none(&format!("{}: {error}", directory.display()));
     let kept = terrarium_observe::history::read(&directory).map_err(unreadable)?;
