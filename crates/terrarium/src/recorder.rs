@@ -154,7 +154,8 @@ fn write_series(channel: &Channel, path: &Path, start: &SeriesStart) -> Result<(
     }
     let mut encoder = Encoder::new(start.clone()).map_err(|e| text(&e))?;
     let mut json: Vec<u8> = Vec::new();
-    let mut flush_at = Duration::ZERO;
+    // What came before this process was there comes first.
+    let mut flush_at = Duration::from_millis(100);
     let mut buffer = vec![0; PART + 1];
     loop {
         let now = began.elapsed();

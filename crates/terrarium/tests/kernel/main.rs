@@ -13,6 +13,7 @@ mod nested;
 mod only;
 mod oracle;
 mod orphans;
+mod record;
 mod refusals;
 mod report;
 mod shared;
