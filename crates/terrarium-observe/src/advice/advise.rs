@@ -158,7 +158,7 @@ fn used(report: &RunReport, seen: &Memory) -> Use {
         Memory::LeftOut { why, at_least } => (*at_least, false, Some(why.clone())),
     };
     Use {
-        job: report.job.clone(),
+        job: report.job,
         started: report.started,
         wall_seconds: report.wall_seconds,
         end: report.end,
