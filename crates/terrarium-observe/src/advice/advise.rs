@@ -415,7 +415,7 @@ mod tests {
         let samples: Vec<Sample> = (0..20)
             .map(|i| {
                 let mut sample = Sample::at(i * 1000);
-                sample.set(Metric::MemoryAnonymousShared, Some((i + 1) * 45 << 20));
+                sample.set(Metric::MemoryAnonymousShared, Some(((i + 1) * 45) << 20));
                 sample
             })
             .collect();
