@@ -2,6 +2,7 @@
 // Becomes a shared library, not a program. Its answers come from the environment:
 //
 //   NVML_STUB_FILE   lines `GPU PID BYTES [graphics]`, BYTES -1 for not known; read at each call
+//   NVML_STUB_USE    use of each GPU in percent (50)
 //   NVML_STUB_GPUS   how many GPUs there are (1)
 //   NVML_STUB_HANG=1 initialising never returns
 //   NVML_STUB_FAIL=1 initialising fails: driver not loaded
@@ -87,6 +88,14 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned gpu, uintptr_t *device)
 	if (gpu == number("NVML_STUB_LOST", -1u))
 		return GPU_IS_LOST;
 	*device = gpu + 1;
+	return SUCCESS;
+}
+
+int nvmlDeviceGetUtilizationRates(uintptr_t device, unsigned rates[2])
+{
+	(void)device;
+	rates[0] = number("NVML_STUB_USE", 50);
+	rates[1] = 0;
 	return SUCCESS;
 }
 

@@ -48,6 +48,7 @@ impl Quantity {
     /// The same in a sentence.
     pub fn phrase(self, value: f64) -> String {
         match self {
+            Quantity::Cpus if value == 1.0 => "1 CPU".to_owned(),
             Quantity::Cpus => format!("{} CPUs", number(value)),
             _ => self.format(value),
         }

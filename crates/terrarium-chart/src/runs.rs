@@ -63,10 +63,52 @@ fn slice(points: &[(f64, f64)]) -> Run {
     kept.into_iter().map(|i| points[i]).collect()
 }
 
+/// What is known of a slice of time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Slice {
+    /// The middle of its points.
+    pub at: f64,
+    /// The lowest of them.
+    pub low: f64,
+    /// Their mean.
+    pub mean: f64,
+    /// The highest.
+    pub high: f64,
+}
+
+/// Of each of `buckets` slices of time the lowest, mean and highest, for more points than can be told apart. Runs stay
+/// apart unless both lie in one slice.
+pub fn slices(runs: &[Run], duration: f64, buckets: usize) -> Vec<Vec<Slice>> {
+    let bucket = |x: f64| (x / duration.max(f64::MIN_POSITIVE) * buckets as f64).floor() as i64;
+    let mut joined: Vec<Run> = Vec::new();
+    for run in runs {
+        let within = |a: &Run| Some(bucket(a.first()?.0) == bucket(run.last()?.0));
+        match joined.last_mut() {
+            Some(before) if within(before) == Some(true) => before.extend(run),
+            _ => joined.push(run.clone()),
+        }
+    }
+    let summed = |points: &[(f64, f64)]| {
+        let count = points.len() as f64;
+        Slice {
+            at: points.iter().map(|p| p.0).sum::<f64>() / count,
+            low: points.iter().map(|p| p.1).fold(f64::INFINITY, f64::min),
+            mean: points.iter().map(|p| p.1).sum::<f64>() / count,
+            high: points.iter().map(|p| p.1).fold(f64::NEG_INFINITY, f64::max),
+        }
+    };
+    joined.iter().map(|run| run.chunk_by(|a, b| bucket(a.0) == bucket(b.0)).map(summed).collect()).collect()
+}
+
 /// Where no line of the chart has data, from 0 to its end; shorter than its `gap` does not count.
 pub fn gaps(chart: &TimeChart) -> Vec<(f64, f64)> {
+    gaps_of(chart, &chart.lines)
+}
+
+/// Where none of some of its lines has data.
+pub fn gaps_of(chart: &TimeChart, lines: &[Line]) -> Vec<(f64, f64)> {
     let mut known: Vec<(f64, f64)> = Vec::new();
-    for run in chart.lines.iter().flat_map(|line| of(line, chart.gap)) {
+    for run in lines.iter().flat_map(|line| of(line, chart.gap)) {
         if let (Some(first), Some(last)) = (run.first(), run.last()) {
             known.push((first.0, last.0));
         }
@@ -104,6 +146,9 @@ mod tests {
     #[test]
     fn a_spike_of_one_sample_stays() {
         let run: Run = (0..100_000).map(|i| (f64::from(i), if i == 77_777 { 9.0 } else { 1.0 })).collect();
+        let slices = slices(std::slice::from_ref(&run), 100_000.0, 600);
+        assert_eq!((slices.len(), slices[0].len()), (1, 600));
+        assert_eq!(slices[0].iter().filter(|s| s.high == 9.0 && s.low == 1.0).count(), 1);
         let thinned = thin(&[run], 100_000.0, 600);
         assert!(thinned[0].len() <= 600 * 4);
         assert_eq!(thinned[0].iter().find(|p| p.1 == 9.0), Some(&(77_777.0, 9.0)));
@@ -115,6 +160,7 @@ mod tests {
             (0..100_000).map(|i| (f64::from(i), (i % 2 == 0).then_some(f64::from(i % 7)))).collect();
         let runs = of(&line("a", &points), 3.0);
         assert_eq!(runs.len(), 50_000);
+        assert_eq!(slices(&runs, 100_000.0, 600).len(), 600);
         let thinned = thin(&runs, 100_000.0, 600);
         assert_eq!(thinned.len(), 600);
         assert!(thinned.iter().all(|run| run.iter().any(|p| p.1 == 6.0) && run.iter().any(|p| p.1 == 0.0)));

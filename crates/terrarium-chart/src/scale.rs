@@ -25,10 +25,20 @@ fn label(quantity: Quantity, value: f64) -> String {
         return "0".to_owned();
     }
     match quantity {
-        Quantity::Percent(_) => format!("{} %", crate::quantity::number(value)),
-        Quantity::PerSecond(_) => crate::quantity::number(value),
-        _ => quantity.format(value).replace(".0 ", " "),
+        Quantity::Percent(_) => format!("{} %", short(value)),
+        _ if quantity.is_binary() => quantity.format(value).replace(".0 ", " "),
+        _ => short(value),
     }
+}
+
+/// Without zeros at the end.
+fn short(value: f64) -> String {
+    let text = crate::quantity::number(value);
+    let (digits, suffix) = text.split_at(text.trim_end_matches(char::is_alphabetic).len());
+    if !digits.contains('.') {
+        return text;
+    }
+    format!("{}{suffix}", digits.trim_end_matches('0').trim_end_matches('.'))
 }
 
 /// 1, 2, 4, … 512 of a unit: a fifth of `reach` or a little more.
@@ -108,12 +118,13 @@ mod tests {
             ["0", "2 B/s", "4 B/s", "6 B/s", "8 B/s", "10 B/s"]
         );
         assert_eq!(labels(&values(Quantity::Cpus, 4.0)), ["0", "1", "2", "3", "4"]);
-        assert_eq!(labels(&values(Quantity::Cpus, 0.7)), ["0", "0.20", "0.40", "0.60", "0.80"]);
+        assert_eq!(labels(&values(Quantity::Cpus, 0.7)), ["0", "0.2", "0.4", "0.6", "0.8"]);
         assert_eq!(labels(&values(Quantity::Count("processes"), 1.0)), ["0", "1"]);
         assert_eq!(
             labels(&values(Quantity::Percent("time"), 100.0)),
             ["0", "20 %", "40 %", "60 %", "80 %", "100 %"]
         );
+        assert_eq!(labels(&values(Quantity::PerSecond("x"), 9e4)), ["0", "20k", "40k", "60k", "80k", "100k"]);
         assert_eq!(labels(&values(Quantity::PerSecond("x"), 0.0)).len(), 6);
     }
 

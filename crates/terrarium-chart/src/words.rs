@@ -24,10 +24,17 @@ fn describe_line(chart: &TimeChart, line: &Line) -> String {
     let name = capital(&line.name);
     let Some((low, high)) = extremes(line) else { return format!("{name}: no data.") };
     let say = |value| chart.quantity.phrase(value);
+    // What is looked at now and then has gaps all the time.
+    let is_dense = line.points.iter().filter(|point| point.1.is_some()).count() * 2 > line.points.len();
+    let own = Some(runs::gaps_of(chart, std::slice::from_ref(line)))
+        .filter(|gaps| is_dense && *gaps != runs::gaps(chart))
+        .and_then(|gaps| describe_gaps(&gaps, chart.duration))
+        .map(|text| format!(" {text}"))
+        .unwrap_or_default();
     if low.1 == high.1 {
-        return format!("{name}: {} throughout.", say(high.1));
+        return format!("{name}: {} throughout.{own}", say(high.1));
     }
-    format!("{name}: {} to {}, highest at {}.", say(low.1), say(high.1), time(high.0))
+    format!("{name}: {} to {}, highest at {}.{own}", say(low.1), say(high.1), time(high.0))
 }
 
 /// The first lowest and the first highest point.
@@ -80,6 +87,17 @@ mod tests {
             describe(&chart),
             "Test, over 10 min 00 s. In use: 0.50 CPUs to 3.50 CPUs, highest at 1 min 00 s. Other: no data. \
              CPUs of the job: 64 CPUs (far above, not drawn). No data from 1 min 00 s to 10 min 00 s."
+        );
+    }
+
+    #[test]
+    fn a_line_can_have_gaps_of_its_own() {
+        let all: Vec<_> = (0..=20).map(|i| (f64::from(i), Some(1.0))).collect();
+        let some: Vec<_> = all.iter().map(|p| (p.0, p.1.filter(|_| p.0 < 5.0 || p.0 > 9.0))).collect();
+        let text = describe(&chart(Quantity::Cpus, 20.0, vec![line("a", &all), line("b", &some)]));
+        assert!(
+            text.ends_with("A: 1 CPU throughout. B: 1 CPU throughout. No data from 4.0 s to 10.0 s."),
+            "{text}"
         );
     }
 

@@ -130,6 +130,10 @@ pub struct Stat {
     pub parent: u32,
     /// Threads, those that have ended and were not waited for included.
     pub threads: u64,
+    /// CPU time of its threads, in clock ticks.
+    pub own_ticks: u64,
+    /// CPU time of the children that it waited for, and of theirs.
+    pub waited_ticks: u64,
     /// Clock ticks from boot to its start.
     pub start_ticks: u64,
     /// Status word of wait(2), if it has ended and we may know.
@@ -148,11 +152,14 @@ pub fn parse_stat(text: &str) -> Option<Stat> {
     let (open, close) = (text.find('(')?, text.rfind(')')?);
     let name = text.get(open + 1..close)?.to_owned();
     let fields: Vec<&str> = text.get(close + 1..)?.split_ascii_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|f| f.parse::<u64>().ok()).unwrap_or(0);
     Some(Stat {
         name,
         state: fields.first()?.chars().next()?,
         parent: fields.get(1)?.parse().ok()?,
         threads: fields.get(17)?.parse().ok()?,
+        own_ticks: ticks(11) + ticks(12),
+        waited_ticks: ticks(13) + ticks(14),
         start_ticks: fields.get(19)?.parse().ok()?,
         exit_code: fields.get(49).and_then(|f| f.parse().ok()).unwrap_or(0),
     })

@@ -88,6 +88,8 @@ pub(crate) struct State<'a> {
     /// /proc is this namespace's.
     own_proc: bool,
     used: Used,
+    /// Its own /proc/PID/io.
+    io: Option<fs::File>,
     killed: u64,
     names: Vec<String>,
     orphans: Option<Tender>,
@@ -97,6 +99,8 @@ pub(crate) struct State<'a> {
 pub(crate) fn run(init: &Init<'_>) -> ! {
     let channel = &init.channel;
     let tell = |message: FromInit| channel.send(&message.encode(), None);
+    // Once it is closed to others' looks, it cannot open this itself.
+    let own_io = fs::File::open("/proc/self/io").ok();
     let mut interpreter = Interpreter::new();
     interpreter.notes = init.notes;
     if let Err(failed) = interpreter.run(init.steps) {
@@ -124,12 +128,15 @@ pub(crate) fn run(init: &Init<'_>) -> ! {
         let _ = tell(FromInit::Failed { what: what::FORK, errno: errno as i32 });
         exit_now(1)
     });
+    // A tracer is closed from its birth until now, and nothing of the job runs yet.
+    let own_io = own_io.or_else(|| fs::File::open("/proc/self/io").ok());
     let ours = listener_channel.map(|(ours, _)| ours);
     // Init must hold nothing of the job's open: not the other end of its pipes, not its files.
     let_go_of_standard_files(true);
     let mut keep = vec![channel.as_fd().as_raw_fd(), init.signals.as_fd().as_raw_fd()];
     keep.extend(ours.iter().map(|c| c.as_fd().as_raw_fd()));
     keep.extend(held_back.iter().map(AsRawFd::as_raw_fd));
+    keep.extend(own_io.iter().map(AsRawFd::as_raw_fd));
     close_from(3, &keep);
     let hold = match init.role {
         Role::Tracer => Hold::Tracer(Tracees::new(main_pid)),
@@ -150,6 +157,7 @@ pub(crate) fn run(init: &Init<'_>) -> ! {
         killing: false,
         own_proc,
         used: Used::default(),
+        io: own_io,
         killed: 0,
         names: Vec::new(),
         // Without a /proc of its own init cannot see who they are.
@@ -499,7 +507,8 @@ impl State<'_> {
         let names = std::mem::take(&mut self.names);
         let main = self.main.unwrap_or(WaitStatus::Signaled(9));
         let used = self.hold.used().unwrap_or(self.used);
-        let totals = Totals::new(used, &fs::read("/proc/self/io").unwrap_or_default());
+        let io = self.io.as_ref().and_then(|file| std::io::read_to_string(file).ok());
+        let totals = Totals::new(used, &io.unwrap_or_default());
         self.tell(&FromInit::Done { main, totals, killed: self.killed, names });
         exit_now(0)
     }

@@ -14,6 +14,7 @@ mod gpu;
 mod hold;
 pub mod host;
 mod init;
+pub mod live;
 mod new_root;
 pub mod only;
 mod orphans;

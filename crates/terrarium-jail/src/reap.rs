@@ -114,12 +114,17 @@ pub fn find(host: &Host, selection: &Selection) -> Leftovers {
     found
 }
 
+/// The mark in the environment of a process, if it has one and we may read it.
+pub(crate) fn mark(host: &Host, pid: u32) -> Option<JobId> {
+    let environment = fs::read(host.path(format!("/proc/{pid}/environ"))).ok()?;
+    environment
+        .split(|b| *b == 0)
+        .find_map(|v| std::str::from_utf8(v.strip_prefix(b"TERRARIUM_JOB=")?).ok()?.parse().ok())
+}
+
 /// A process that carries a mark, if `pid` is one.
 fn marked(host: &Host, pid: u32) -> Option<Process> {
-    let environment = fs::read(host.path(format!("/proc/{pid}/environ"))).ok()?;
-    let job = environment
-        .split(|b| *b == 0)
-        .find_map(|v| std::str::from_utf8(v.strip_prefix(b"TERRARIUM_JOB=")?).ok()?.parse().ok())?;
+    let job = mark(host, pid)?;
     let stat = host.stat(pid)?;
     let uid = fs::metadata(host.path(format!("/proc/{pid}"))).ok()?.uid();
     Some(Process {
@@ -159,7 +164,7 @@ fn directories(host: &Host) -> Vec<Directory> {
     entries.filter_map(directory).collect()
 }
 
-fn groups(host: &Host) -> Vec<Group> {
+pub(crate) fn groups(host: &Host) -> Vec<Group> {
     let mut found = Vec::new();
     for mount in host.mounts().unwrap_or_default() {
         if mount.kind == "cgroup" || mount.kind == "cgroup2" {

@@ -30,8 +30,7 @@ pub(crate) const NUMBERS: usize = 7;
 
 impl Totals {
     /// `io`: init's own /proc/PID/io, into which the kernel has added that of all that was waited for.
-    pub(crate) fn new(used: Used, io: &[u8]) -> Self {
-        let io = String::from_utf8_lossy(io);
+    pub(crate) fn new(used: Used, io: &str) -> Self {
         let bytes = |name: &str| io.lines().find_map(|l| l.strip_prefix(name)?.trim().parse().ok());
         Totals {
             cpu: used.user + used.system,
@@ -94,10 +93,10 @@ mod tests {
 
     #[test]
     fn io_is_none_where_the_kernel_does_not_count() {
-        let text = b"rchar: 12\nwchar: 7\nsyscr: 1\n";
+        let text = "rchar: 12\nwchar: 7\nsyscr: 1\n";
         let with = Totals::new(Used::default(), text);
         assert_eq!((with.read, with.written), (Some(12), Some(7)));
-        let without = Totals::new(Used::default(), b"");
+        let without = Totals::new(Used::default(), "");
         assert_eq!((without.read, without.written), (None, None));
         for totals in [with, without] {
             assert_eq!(Totals::from_numbers(totals.numbers()), totals);

@@ -151,6 +151,25 @@ impl AsFd for Channel {
     }
 }
 
+/// Waits until one of some descriptors has something to read, was hung up, or `timeout` is over; tells which.
+/// A signal that is handled ends the wait as well.
+pub fn wait_readable<const N: usize>(
+    fds: [BorrowedFd<'_>; N],
+    timeout: Option<Duration>,
+) -> Result<[bool; N], Errno> {
+    let mut polled = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+    let timeout = match timeout {
+        // Rounded up: a wait that ends a little early would only spin.
+        Some(t) => PollTimeout::try_from(t.as_micros().div_ceil(1000)).unwrap_or(PollTimeout::MAX),
+        None => PollTimeout::NONE,
+    };
+    match poll(&mut polled, timeout) {
+        Ok(_) | Err(Errno::EINTR) => {}
+        Err(errno) => return Err(errno),
+    }
+    Ok(polled.map(|p| p.any() == Some(true)))
+}
+
 /// The controlling terminal of this session, if it is one of standard input, output and error.
 pub fn controlling_terminal() -> Option<OwnedFd> {
     // SAFETY: asks about numbers, without pointers; the duplicate is a new descriptor that nobody else owns.
@@ -168,6 +187,40 @@ pub fn room_for_files(wanted: u64) -> u64 {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 0 };
     let more = wanted.min(hard);
     if more > soft && setrlimit(Resource::RLIMIT_NOFILE, more, hard).is_ok() { more } else { soft }
+}
+
+/// A terminal as it was, to be given back so.
+pub struct Modes(nix::sys::termios::Termios);
+
+/// Has a terminal hand over every key as it is, and show none; tells how it was.
+pub fn make_raw(fd: BorrowedFd<'_>) -> Result<Modes, Errno> {
+    use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
+    let old = tcgetattr(fd)?;
+    let mut raw = old.clone();
+    cfmakeraw(&mut raw);
+    tcsetattr(fd, SetArg::TCSANOW, &raw)?;
+    Ok(Modes(old))
+}
+
+/// Gives a terminal back as it was. Waits for nothing: whoever reads what was written may be gone.
+pub fn give_modes_back(fd: BorrowedFd<'_>, modes: &Modes) {
+    use nix::sys::termios::{SetArg, tcsetattr};
+    let _ = tcsetattr(fd, SetArg::TCSANOW, &modes.0);
+}
+
+/// Columns and lines of a terminal; `None` if it does not know, or is none, or has been hung up.
+pub fn terminal_room(fd: BorrowedFd<'_>) -> Option<(u16, u16)> {
+    // SAFETY: all-zero is a valid winsize, live and writable.
+    unsafe {
+        let mut size: libc::winsize = std::mem::zeroed();
+        Errno::result(libc::ioctl(fd.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size)).ok()?;
+        Some((size.ws_col, size.ws_row))
+    }
+}
+
+/// Reads what is there; 0 at the end, or when the terminal has been hung up.
+pub fn read_some(fd: BorrowedFd<'_>, into: &mut [u8]) -> usize {
+    nix::unistd::read(fd, into).unwrap_or(0)
 }
 
 /// Whether this session has a controlling terminal, open here or not.

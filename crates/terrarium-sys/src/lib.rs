@@ -4,6 +4,7 @@
 //! Nothing here decides anything. What a jail is made of is decided in `terrarium-jail`,
 //! as a list of [`step::Step`]s that the small interpreter here runs after clone.
 
+pub mod allocate;
 mod calls;
 pub mod caps;
 pub mod entry;

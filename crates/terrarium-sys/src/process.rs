@@ -505,7 +505,7 @@ mod tests {
         assert_eq!(run(&["sh", "-c", "test $A = b"]).status, WaitStatus::Exited(0));
         assert_eq!(run(&["no-such-command"]).status, WaitStatus::Exited(127));
         let busy = run(&["sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"]);
-        assert!(busy.user + busy.system > Duration::ZERO);
+        assert!(busy.used.user + busy.used.system > Duration::ZERO);
     }
 
     #[test]

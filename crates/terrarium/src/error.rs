@@ -36,8 +36,16 @@ pub(crate) enum CliError {
     NotShown { what: String, path: PathBuf, leads_to: PathBuf, add: PathBuf },
     #[error("cannot write the report to {}: {source}", path.display())]
     Report { path: PathBuf, source: std::io::Error },
+    #[error("cannot read {} as a series: {why}", path.display())]
+    Series { path: PathBuf, why: String },
+    #[error("cannot write to {}: {source}", path.display())]
+    Write { path: PathBuf, source: std::io::Error },
+    #[error("there is no run to show: {why}")]
+    NothingToShow { why: String },
     #[error("there is no user `{0}`")]
     NoUser(String),
+    #[error("the terminal cannot be used: {0}")]
+    Terminal(std::io::Error),
     #[error("--clean-shm without --user would delete the shared memory of every user")]
     CleanForAll,
     #[error(transparent)]
@@ -161,6 +169,9 @@ impl CliError {
             }
             CliError::Jail(JailError::ParentOutside) => "leave out --with-parent",
             CliError::CleanForAll => "add --user NAME",
+            CliError::Terminal(_) => "--once prints a table",
+            CliError::Series { .. } => "a series is what `terrarium run --record FILE` writes",
+            CliError::NothingToShow { .. } => "name the series to show: terrarium show FILE",
             CliError::NoHistory => {
                 "name a directory: --history DIR, or TERRARIUM_HISTORY=DIR when the command runs"
             }

@@ -12,7 +12,11 @@ const VARIABLE: &str = "TERRARIUM_HISTORY";
 
 /// The directory; `None` if there is to be no history, or no home to keep it in.
 pub(crate) fn directory() -> Option<PathBuf> {
-    choose(&|name| std::env::var_os(name).filter(|value| !value.is_empty()))
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    // A home that is not there is not to be made.
+    let has_home = || variable("HOME").is_some_and(|home| PathBuf::from(home).is_dir());
+    choose(&variable)
+        .filter(|_| variable(VARIABLE).is_some() || variable("XDG_DATA_HOME").is_some() || has_home())
 }
 
 fn choose(variable: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {

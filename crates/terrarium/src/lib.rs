@@ -37,6 +37,7 @@ pub fn main() -> u8 {
         cli::Command::Trial(args) => commands::trial::run(*args),
         cli::Command::Advise(args) => commands::advise::run(&args),
         cli::Command::Limits(args) => commands::limits::run(&args),
+        cli::Command::LimitsWorker(args) => Ok(commands::limits::worker::run(&args)),
         cli::Command::Kernel(args) => commands::kernel::run(args.command),
     };
     match result {

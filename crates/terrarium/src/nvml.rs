@@ -3,13 +3,19 @@
 //! The driver's library can hang in the kernel; a process can be given up where a thread could not, and the library's
 //! memory and threads stay out of the supervisor. The helper, `terrarium-nvml`, prints JSON.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use terrarium_core::report::GpuUsage;
+use terrarium_core::sample::{Metric, Sample};
 use terrarium_core::{Bytes, Finding, JobId};
 use terrarium_jail::host::Host;
 
@@ -39,6 +45,15 @@ struct Answer {
     /// GPUs that could not be asked.
     #[serde(default)]
     unread: Vec<Unread>,
+    /// How busy each is, where that was asked for and is told.
+    #[serde(default)]
+    gpus: Vec<Use>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Use {
+    gpu: u32,
+    percent: u32,
 }
 
 #[derive(Debug, Deserialize)]
@@ -54,6 +69,133 @@ fn helper() -> Option<PathBuf> {
     [directory.join("terrarium-nvml"), directory.join("../libexec/terrarium/terrarium-nvml")]
         .into_iter()
         .find(|p| p.is_file())
+}
+
+/// A line of the helper is never as long: a node has few GPUs, and a GPU some hundred processes.
+const LONGEST_LINE: usize = 1 << 20;
+
+/// The driver's figures are of the last second or less; looking more often shows the same again.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// Asks the driver all the time that a job runs, through a helper that goes on by itself: reading what it said never waits.
+pub(crate) struct GpuWatch {
+    helper: Child,
+    said: UnixStream,
+    line: Vec<u8>,
+    last: Option<(Instant, Answer)>,
+    stale: Duration,
+    /// GPUs that were asked for.
+    asked: Option<u32>,
+    used: BTreeSet<u32>,
+    memory_peak: u64,
+    percents: u64,
+    looks: u64,
+}
+
+impl GpuWatch {
+    /// `asked`: how many GPUs were asked for, if that is known.
+    pub(crate) fn start(interval: Duration, asked: Option<u32>) -> Option<Self> {
+        let interval = interval.max(SHORTEST);
+        let (said, says) = UnixStream::pair().ok()?;
+        said.set_nonblocking(true).ok()?;
+        let child = Command::new(helper()?)
+            .args(["--watch", &interval.as_millis().to_string()])
+            // It ends when we do, for then this is closed.
+            .stdin(Stdio::piped())
+            .stdout(OwnedFd::from(says))
+            .stderr(Stdio::null())
+            // What is sent to the job by Ctrl-C is none of its business.
+            .process_group(0)
+            .spawn()
+            .ok()?;
+        Some(GpuWatch {
+            helper: child,
+            said,
+            line: Vec::new(),
+            last: None,
+            stale: interval * 3,
+            asked,
+            used: BTreeSet::new(),
+            memory_peak: 0,
+            percents: 0,
+            looks: 0,
+        })
+    }
+
+    /// Adds what the driver said last to a look.
+    pub(crate) fn look(&mut self, host: &Host, job: &JobId, sample: &mut Sample) {
+        self.take_in();
+        let Some((_, answer)) = self.last.as_ref().filter(|(when, _)| when.elapsed() < self.stale) else {
+            return;
+        };
+        let ours: Vec<&Holder> = answer
+            .holders
+            .iter()
+            .filter(|h| host.stat(h.pid).is_some() && is_of_job(host, h.pid, job))
+            .collect();
+        let gpus: BTreeSet<u32> = ours.iter().map(|h| h.gpu).collect();
+        self.used.extend(&gpus);
+        // A job that was given no GPU, and uses none, has no figures, also where there are GPUs.
+        if self.used.is_empty() && self.asked.is_none() {
+            return;
+        }
+        let uses = || answer.gpus.iter().filter(|u| gpus.contains(&u.gpu));
+        // Not known for all that are used: not known.
+        if uses().count() == gpus.len() {
+            let percent: u64 = uses().map(|u| u64::from(u.percent)).sum();
+            sample.set(Metric::GpuUse, Some(percent as i64));
+            self.percents += percent;
+            self.looks += 1;
+        }
+        if ours.iter().all(|h| h.bytes.is_some()) {
+            let bytes = ours.iter().filter_map(|h| h.bytes).fold(0u64, u64::saturating_add);
+            sample.set(Metric::GpuMemory, i64::try_from(bytes).ok());
+            self.memory_peak = self.memory_peak.max(bytes);
+        }
+    }
+
+    fn take_in(&mut self) {
+        let mut buffer = [0; 4096];
+        while let Ok(n) = self.said.read(&mut buffer) {
+            if n == 0 {
+                return;
+            }
+            self.line.extend(&buffer[..n]);
+            while let Some(end) = self.line.iter().position(|b| *b == b'\n') {
+                let line: Vec<u8> = self.line.drain(..=end).collect();
+                if let Ok(answer) = serde_json::from_slice(&line) {
+                    self.last = Some((Instant::now(), answer));
+                }
+            }
+            if self.line.len() > LONGEST_LINE {
+                self.line.clear();
+            }
+        }
+    }
+
+    /// What was seen; `None` if the driver never answered, or the job had nothing to do with GPUs.
+    pub(crate) fn usage(&self) -> Option<GpuUsage> {
+        let (_, answer) = self.last.as_ref()?;
+        if self.used.is_empty() && self.asked.is_none() {
+            return None;
+        }
+        let used = self.used.len() as u32;
+        let all = self.looks * u64::from(used.max(1));
+        Some(GpuUsage {
+            devices: self.asked.unwrap_or(answer.gpus.len() as u32),
+            used,
+            use_percent: (all > 0).then(|| self.percents as f64 / all as f64),
+            memory_peak: (self.looks > 0).then_some(Bytes(self.memory_peak)),
+        })
+    }
+}
+
+impl Drop for GpuWatch {
+    fn drop(&mut self) {
+        let _ = self.helper.kill();
+        // One that hangs in the driver is left to it.
+        let _ = self.helper.try_wait();
+    }
 }
 
 fn wait(child: &mut Child) -> bool {

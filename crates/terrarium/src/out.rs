@@ -18,6 +18,13 @@ pub(crate) fn print(text: impl Display) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
+/// Text that takes the place of the terminal's last line on stderr.
+pub(crate) fn replace_line(text: impl Display) {
+    let mut err = std::io::stderr().lock();
+    let _ = write!(err, "\r\x1b[K{text}");
+    let _ = err.flush();
+}
+
 /// One line to a stream that was kept for it.
 pub(crate) fn to(stream: &mut dyn Write, text: impl Display) {
     let _ = writeln!(stream, "{text}");

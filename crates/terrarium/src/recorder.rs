@@ -136,7 +136,7 @@ fn start_writer(path: &Path, start: &SeriesStart) -> Option<(Channel, i32)> {
             close_from(3, &[theirs.as_fd().as_raw_fd()]);
             set_name("terrarium-rec");
             let why = write_series(&theirs, path, start).err().unwrap_or_default();
-            let answer = [b"a", &why.as_bytes()[..why.floor_char_boundary(1000)]].concat();
+            let answer = [b"a", &why.as_bytes()[..why.len().min(1000)]].concat();
             let _ = theirs.send(&answer, None);
             exit_now(0)
         }
@@ -154,7 +154,8 @@ fn write_series(channel: &Channel, path: &Path, start: &SeriesStart) -> Result<(
     }
     let mut encoder = Encoder::new(start.clone()).map_err(|e| text(&e))?;
     let mut json: Vec<u8> = Vec::new();
-    let mut flush_at = Duration::ZERO;
+    // What came before this process was there comes first.
+    let mut flush_at = Duration::from_millis(100);
     let mut buffer = vec![0; PART + 1];
     loop {
         let now = began.elapsed();

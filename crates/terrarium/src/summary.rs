@@ -99,7 +99,7 @@ fn signal_name(signal: i32) -> String {
     name.to_owned()
 }
 
-fn end_line(report: &RunReport) -> String {
+pub(crate) fn end_line(report: &RunReport) -> String {
     let how = match report.end {
         End::Exited { code } => format!("ended with status {code}"),
         End::Signaled { signal } => format!("was killed by {}", signal_name(signal)),
@@ -112,7 +112,7 @@ fn end_line(report: &RunReport) -> String {
     format!("{how} after {}", HumanDuration(Duration::from_secs_f64(report.wall_seconds.max(0.0))))
 }
 
-fn cpu_line(report: &RunReport) -> Option<String> {
+pub(crate) fn cpu_line(report: &RunReport) -> Option<String> {
     let cpu = report.usage.cpu_seconds?;
     let mut line = HumanDuration(Duration::from_secs_f64(cpu.value.max(0.0))).to_string();
     if report.wall_seconds >= 0.5 {
@@ -124,7 +124,7 @@ fn cpu_line(report: &RunReport) -> Option<String> {
     Some(line)
 }
 
-fn memory_line(report: &RunReport) -> Option<String> {
+pub(crate) fn memory_line(report: &RunReport) -> Option<String> {
     let peak = report.usage.memory_peak?;
     let mut line = format!("peak {}", peak.value);
     if let Some(limit) = &report.limits.memory {

@@ -1,4 +1,5 @@
-//! Prints who holds memory on which NVIDIA GPU, as one JSON object.
+//! Prints who holds memory on which NVIDIA GPU, as one JSON object; or, with `--watch MILLISECONDS`, one in each such
+//! time with the use of each GPU, a line each, until standard input is closed.
 //!
 //! A program of its own because a call into the driver can hang in the kernel: a process can be given up,
 //! a thread could not. It loads the driver's library from wherever the dynamic linker finds it.
@@ -7,6 +8,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use nvml_wrapper::enums::device::UsedGpuMemory;
 use nvml_wrapper::error::NvmlError;
@@ -24,6 +26,17 @@ struct Answer {
     /// Left out if all GPUs answered.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unread: Vec<Unread>,
+    /// Use of each GPU that tells it: with `--watch` only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    gpus: Vec<Use>,
+}
+
+/// How busy a GPU is.
+#[derive(Serialize)]
+struct Use {
+    gpu: u32,
+    /// Part of the driver's last period (1/6 to 1 s) in which some kernel ran.
+    percent: u32,
 }
 
 /// A process with memory on a GPU.
@@ -50,11 +63,17 @@ type Found = BTreeMap<(u32, u32), Option<u64>>;
 type Listed = Result<Vec<ProcessInfo>, NvmlError>;
 
 fn main() -> ExitCode {
-    let printed = answer().and_then(|answer| {
-        let text = serde_json::to_string(&answer).map_err(|e| e.to_string())?;
-        writeln!(std::io::stdout(), "{text}").map_err(|e| format!("cannot write the answer: {e}"))
-    });
-    match printed {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let done = match words[..] {
+        [] => open().and_then(|nvml| print(&answer(&nvml, false)?)),
+        ["--watch", millis] => match millis.parse() {
+            Ok(millis) => watch(Duration::from_millis(millis)),
+            Err(_) => Err("--watch: write a whole number of milliseconds".to_owned()),
+        },
+        _ => Err("usage: terrarium-nvml [--watch MILLISECONDS]".to_owned()),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             let _ = writeln!(std::io::stderr(), "{why}");
@@ -63,17 +82,47 @@ fn main() -> ExitCode {
     }
 }
 
-fn answer() -> Result<Answer, String> {
-    let nvml = Nvml::builder().lib_path(OsStr::new(LIBRARY)).init().map_err(|e| explain(&e))?;
+fn print(answer: &Answer) -> Result<(), String> {
+    let text = serde_json::to_string(answer).map_err(|e| e.to_string())?;
+    writeln!(std::io::stdout(), "{text}").map_err(|e| format!("cannot write the answer: {e}"))
+}
+
+/// Never ends but with who started it, or with the driver.
+fn watch(pause: Duration) -> Result<(), String> {
+    std::thread::spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        // Also if the driver holds the other thread.
+        std::process::exit(0);
+    });
+    let nvml = open()?;
+    let mut next = Instant::now();
+    loop {
+        print(&answer(&nvml, true)?)?;
+        // On a grid; after a hang, not all at once.
+        next = (next + pause).max(Instant::now());
+        std::thread::sleep(next.saturating_duration_since(Instant::now()));
+    }
+}
+
+fn open() -> Result<Nvml, String> {
+    Nvml::builder().lib_path(OsStr::new(LIBRARY)).init().map_err(|e| explain(&e))
+}
+
+fn answer(nvml: &Nvml, with_use: bool) -> Result<Answer, String> {
     let gpus = nvml.device_count().map_err(|e| explain(&e))?;
     let has_v3 = nvml.lib().nvmlDeviceGetComputeRunningProcesses_v3.is_ok();
     let version = if has_v3 && !nvml.sys_driver_version().is_ok_and(|v| has_wide_lists(&v)) { 3 } else { 2 };
 
     let mut found = Found::new();
     let mut unread = Vec::new();
+    let mut uses = Vec::new();
     for gpu in 0..gpus {
-        if let Err(e) = read_gpu(&nvml, gpu, version, &mut found) {
+        if let Err(e) = read_gpu(nvml, gpu, version, &mut found) {
             unread.push(Unread { gpu, why: e.to_string() });
+        }
+        // Not to be had of a GPU that is divided (MIG).
+        if with_use && let Ok(rates) = nvml.device_by_index(gpu).and_then(|d| d.utilization_rates()) {
+            uses.push(Use { gpu, percent: rates.gpu });
         }
     }
     match unread.first() {
@@ -82,7 +131,7 @@ fn answer() -> Result<Answer, String> {
         }
         _ => {
             let holders = found.into_iter().map(|((gpu, pid), bytes)| Holder { gpu, pid, bytes }).collect();
-            Ok(Answer { holders, unread })
+            Ok(Answer { holders, unread, gpus: uses })
         }
     }
 }

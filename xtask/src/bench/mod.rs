@@ -8,6 +8,7 @@ mod memory;
 mod mpi;
 pub(crate) mod place;
 mod report;
+mod sampler;
 mod samples;
 mod start;
 mod teardown;
@@ -57,6 +58,8 @@ enum Kind {
     Threads,
     /// Bandwidth between two ranks of one node
     Mpi,
+    /// CPU time of looking at a job, and what looking often does to it
+    Sampler,
 }
 
 impl Kind {
@@ -68,6 +71,7 @@ impl Kind {
             Self::Inside => "inside",
             Self::Threads => "threads",
             Self::Mpi => "mpi",
+            Self::Sampler => "sampler",
         }
     }
 
@@ -77,6 +81,7 @@ impl Kind {
             Self::Teardown | Self::Inside => place.compile_programs(),
             Self::Threads => place.make_venv(account),
             Self::Mpi => place.compile_programs().and_then(|()| place.compile_mpi()),
+            Self::Sampler => place.make_sampler_venv(),
             Self::Start | Self::Memory => Ok(()),
         }
     }
@@ -90,6 +95,7 @@ impl Kind {
             Self::Inside => inside::measure(place, runs.unwrap_or(9)),
             Self::Threads => threads::measure(place, runs.unwrap_or(5)),
             Self::Mpi => mpi::measure(place, runs.unwrap_or(9)),
+            Self::Sampler => sampler::measure(place, runs.unwrap_or(5)),
         }
     }
 }

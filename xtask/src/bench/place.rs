@@ -85,6 +85,34 @@ impl Place {
     }
 }
 
+impl Place {
+    fn sampler_venv(&self) -> PathBuf {
+        self.target.join("sampler-venv")
+    }
+
+    /// A program of the virtual environment with psutil and psrecord.
+    pub(super) fn sampler_program(&self, name: &str) -> PathBuf {
+        self.sampler_venv().join("bin").join(name)
+    }
+
+    /// Makes that environment, unless it is there.
+    pub(super) fn make_sampler_venv(&self) -> Result {
+        if quiet(Command::new(self.sampler_program("python3")).args(["-c", "import psrecord"])) {
+            return Ok(());
+        }
+        let venv = self.sampler_venv();
+        eprintln!("xtask: making {} with psutil and psrecord", venv.display());
+        let make = ["-m", "venv", "--clear"];
+        succeed(Command::new("/usr/bin/python3").args(make).arg(&venv).stdout(Stdio::null()))?;
+        let pip =
+            ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r"];
+        let requirements = self.benches().join("sampler-requirements.txt");
+        succeed(
+            Command::new(self.sampler_program("python3")).args(pip).arg(requirements).stdout(Stdio::null()),
+        )
+    }
+}
+
 /// Whether a command can be run and succeeds.
 fn quiet(command: &mut Command) -> bool {
     command

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use clap::Parser;
 use terrarium_core::exit;
+use terrarium_core::sample::{Kind, Metric};
 
 use super::source::after;
 use super::{Finding, read_if_there, source};
@@ -11,6 +12,7 @@ use crate::Result;
 
 const SPEC: &str = "SPEC.md";
 const EXIT_CODES: &str = "docs/reference/exit-codes.md";
+const SERIES: &str = "docs/reference/series.md";
 
 /// A word in a table that begins like this names something in the checkout.
 const TOPS: &[&str] = &["benches/", "crates/", "docs/", "native/", "scripts/", "share/", "tests/", "xtask/"];
@@ -21,6 +23,9 @@ pub(super) fn check(root: &Path, found: &mut Vec<Finding>) -> Result {
     }
     if let Some(text) = read_if_there(&root.join(EXIT_CODES))? {
         exit_codes(&text, found);
+    }
+    if let Some(text) = read_if_there(&root.join(SERIES))? {
+        series(&text, found);
     }
     Ok(())
 }
@@ -82,6 +87,23 @@ fn exit_codes(text: &str, found: &mut Vec<Finding>) {
     }
 }
 
+/// docs/reference/series.md has a row for each column, as the code describes it.
+fn series(text: &str, found: &mut Vec<Finding>) {
+    for metric in Metric::ALL {
+        let (name, meaning) = (metric.name(), metric.meaning());
+        let kind = if metric.kind() == Kind::Delta { "added" } else { "now" };
+        let is_row = |line: &str| {
+            line.starts_with(&format!("| `{name}` | ")) && line.ends_with(&format!(" | {kind} | {meaning} |"))
+        };
+        if !text.lines().any(is_row) {
+            let text = format!(
+                "the row of the column `{name}` is missing or old: | `{name}` | unit | {kind} | {meaning} |"
+            );
+            found.push(Finding::new(SERIES, 1, text));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,5 +140,12 @@ crates/a/tests/not-in-a-table.rs
         assert_eq!(found, []);
         exit_codes(&page.replace("124", "1240"), &mut found);
         assert_eq!(found.len(), 1);
+    }
+
+    #[test]
+    fn every_column_has_its_row() {
+        let mut found = Vec::new();
+        series("| `cpu_ms` | ms | now | wrong |\n", &mut found);
+        assert_eq!(found.len(), Metric::ALL.len());
     }
 }

@@ -10,9 +10,12 @@ use crate::{TimeChart, scale};
 pub(super) const WIDTH: f64 = 960.0;
 pub(super) const HEIGHT: f64 = 340.0;
 
+/// What the title takes of it.
+pub(super) const TITLE_HEIGHT: f64 = 38.0;
+
 /// The plot's edges. To the right of it stand the names of the lines.
 pub(super) const LEFT: f64 = 92.0;
-pub(super) const RIGHT: f64 = WIDTH - 214.0;
+pub(super) const RIGHT: f64 = WIDTH - 186.0;
 pub(super) const TOP: f64 = 72.0;
 pub(super) const BOTTOM: f64 = HEIGHT - 52.0;
 
@@ -49,7 +52,7 @@ impl Frame {
     }
 
     /// Drawn after the lines, which must not hide them.
-    pub(super) fn axes(&self, out: &mut String) {
+    pub(super) fn axes(&self, out: &mut String, bands: bool) {
         let _ = writeln!(
             out,
             "<path class=\"c-axis\" d=\"M{LEFT} {BOTTOM}H{RIGHT}\" stroke=\"{MUTED}\" stroke-width=\"1.2\"/>"
@@ -68,7 +71,8 @@ impl Frame {
             text(out, Text { x, y: BOTTOM + 22.0, anchor: "middle", muted: false }, &tick.label);
         }
         let at = Text { x: (LEFT + RIGHT) / 2.0, y: HEIGHT - 10.0, anchor: "middle", muted: true };
-        text(out, at, &format!("time since the start ({})", self.time.unit));
+        let bands = if bands { "; line: mean, band: lowest to highest" } else { "" };
+        text(out, at, &format!("time since the start ({}){bands}", self.time.unit));
     }
 }
 

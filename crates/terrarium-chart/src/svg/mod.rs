@@ -11,7 +11,7 @@ use std::fmt::Write;
 
 use crate::escape::Escaped;
 use crate::{TimeChart, words};
-use frame::{Frame, HEIGHT, WIDTH};
+use frame::{Frame, HEIGHT, TITLE_HEIGHT, WIDTH};
 
 /// Where a picture is to stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub fn time_chart(chart: &TimeChart, place: Place) -> String {
     lines::gaps(&mut body, &frame, chart);
     lines::limits(&mut body, &frame, chart);
     lines::lines(&mut body, &frame, chart);
-    frame.axes(&mut body);
+    frame.axes(&mut body, lines::has_bands(chart));
     lines::labels(&mut body, &frame, chart);
     document(&chart.id, &chart.title, &words::describe(chart), place, &body)
 }
@@ -68,14 +68,16 @@ pub fn time_chart(chart: &TimeChart, place: Place) -> String {
 fn document(id: &str, title: &str, description: &str, place: Place, body: &str) -> String {
     let mut svg = String::new();
     let id = Escaped(id);
+    // A page has a heading of its own above the picture.
+    let above = if place == Place::File { 0.0 } else { TITLE_HEIGHT };
     let _ = write!(
         svg,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 {above} {WIDTH} {}\" role=\"img\" \
          aria-labelledby=\"{id}-title {id}-desc\" font-family=\"system-ui,'Segoe UI','DejaVu Sans',Arial,sans-serif\" \
-         font-size=\"14\""
+         font-size=\"14\"",
+        HEIGHT - above
     );
     if place == Place::File {
-        // Twice as many pixels where a program asks the file for its size.
         let _ = write!(svg, " width=\"{WIDTH}\" height=\"{HEIGHT}\"");
     }
     let _ = write!(
@@ -156,33 +158,43 @@ mod tests {
         assert_eq!(drawn(&svg, "c-line0"), [""; 0]);
     }
 
+    /// The highest place that a path reaches.
+    fn highest(path: &str) -> i64 {
+        let (mut y, mut highest) = (0, i64::MAX);
+        for step in
+            path.split_inclusive(['M', 'l', 'Z', 'V', 'h']).flat_map(|s| s.split(['M', 'l', 'Z', 'V', 'h']))
+        {
+            let Some((_, dy)) = step.split_once(' ') else { continue };
+            y += dy.parse::<i64>().unwrap();
+            highest = highest.min(y);
+        }
+        highest
+    }
+
     #[test]
     fn many_points_make_a_small_file_that_shows_the_spike() {
-        let points: Vec<_> = (0..100_000u32)
-            .map(|i| {
-                (
-                    f64::from(i),
-                    Some(if i == 50_000 {
-                        4.0
-                    } else {
-                        f64::from(i.wrapping_mul(2_654_435_761) >> 16) / 65_536.0
-                    }),
-                )
-            })
-            .collect();
-        let svg = time_chart(&chart(Quantity::Cpus, 100_000.0, vec![line("a", &points)]), Place::File);
-        assert!(svg.len() < 40_000, "{} bytes", svg.len());
-        let top = Frame::of(&chart(Quantity::Cpus, 100_000.0, vec![line("a", &points)])).y(4.0);
-        let path = &drawn(&svg, "c-line0")[0];
-        let mut y = 0.0;
-        let mut highest = f64::MAX;
-        for step in path.split_inclusive(|c| "MlL".contains(c)).flat_map(|s| s.split(['M', 'l'])) {
-            let Some((_, dy)) = step.split_once(' ') else { continue };
-            let dy: f64 = dy.parse().unwrap();
-            y = if y == 0.0 { dy } else { y + dy };
-            highest = f64::min(highest, y);
+        for count in [1000u32, 100_000] {
+            let spike = count / 2;
+            let value = |i: u32| {
+                if i == spike { 4.0 } else { f64::from(i.wrapping_mul(2_654_435_761) >> 16) / 65_536.0 }
+            };
+            let points: Vec<_> = (0..count).map(|i| (f64::from(i), Some(value(i)))).collect();
+            let chart = chart(Quantity::Cpus, f64::from(count), vec![line("a", &points)]);
+            let svg = time_chart(&chart, Place::File);
+            assert!(svg.len() < 40_000, "{} bytes", svg.len());
+            let band = drawn(&svg, "c-fill0 c-line0");
+            let path = band.first().cloned().unwrap_or_else(|| drawn(&svg, "c-line0")[0].clone());
+            assert_eq!(band.len(), usize::from(count > 10_000));
+            let top = (Frame::of(&chart).y(4.0) * 10.0).round() as i64;
+            assert!((highest(&path) - top).abs() <= 1, "{count}: {} {top}", highest(&path));
         }
-        assert!((highest - top * 10.0).abs() <= 1.0, "{highest} {top}");
+    }
+
+    #[test]
+    fn what_stands_alone_is_a_dot() {
+        let points: Vec<_> = (0..50).map(|i| (f64::from(i), (i % 10 == 0).then_some(2.0))).collect();
+        let svg = time_chart(&chart(Quantity::Cpus, 50.0, vec![line("a", &points)]), Place::Page);
+        assert_eq!(drawn(&svg, "c-line0")[0].matches("h0").count(), 5);
     }
 
     proptest! {

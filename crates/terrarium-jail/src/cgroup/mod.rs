@@ -398,7 +398,7 @@ pub(crate) fn pids_below(directory: &Path) -> Vec<u32> {
     pids
 }
 
-fn read_number(path: &Path) -> Option<u64> {
+pub(crate) fn read_number(path: &Path) -> Option<u64> {
     let text = fs::read_to_string(path).ok()?;
     match text.trim() {
         "max" => None,
@@ -407,7 +407,7 @@ fn read_number(path: &Path) -> Option<u64> {
 }
 
 /// The value of `key` in a file of `key value` lines.
-fn read_key(path: &Path, key: &str) -> Option<u64> {
+pub(crate) fn read_key(path: &Path, key: &str) -> Option<u64> {
     let text = fs::read_to_string(path).ok()?;
     text.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
 }

@@ -206,7 +206,11 @@ impl Sampler {
 
     /// When no process is left: what the cgroups counted up to the end.
     pub fn last_look(&mut self, groups: &Cgroups<'_>, now: Now) -> Option<Sample> {
-        self.look(None, groups, now)
+        let mut sample = self.look(None, groups, now)?;
+        // What is left in the cgroup is not the job's any more.
+        sample.set(Metric::MemoryWorkingSet, None);
+        sample.set(Metric::MemoryAnonymousShared, None);
+        Some(sample)
     }
 
     fn read_groups(&mut self, groups: &Cgroups<'_>, sample: &mut Sample) -> Reading {
@@ -281,9 +285,9 @@ impl Sampler {
         self.seen.crowd_looks += 1;
         let pause = if self.seen.crowd_looks < CROWD_LOOKS { CROWD_PAUSE } else { CROWD_EVERY };
         self.crowd_due = elapsed + pause;
-        // Half is plenty where others use the CPUs as well.
-        let half = since.as_micros() * self.cpus as u128 / 2;
-        let is_busy = cpu.is_none_or(|cpu| u128::from(cpu) >= half);
+        // On a busy node a crowd gets little of its CPUs; what does nothing at all is no crowd.
+        let least = since.as_micros() * self.cpus as u128 / 8;
+        let is_busy = cpu.is_none_or(|cpu| u128::from(cpu) >= least);
         if found.threads * 2 <= self.cpus as u64 * 3 || !is_busy {
             return;
         }

@@ -86,6 +86,23 @@ pub fn state(text: &[u8]) -> Option<u8> {
     text.get(close + 2).copied()
 }
 
+/// What /proc/PID/schedstat tells: all that changes when a thread runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunTime {
+    /// ns on a CPU.
+    pub ran: u64,
+    /// Times on a CPU.
+    pub slices: u64,
+}
+
+/// Reads /proc/PID/schedstat; `None` if the kernel does not count.
+pub fn run_time(text: &[u8]) -> Option<RunTime> {
+    let mut words = text.split(|b| *b == b' ');
+    let ran = leading_number(words.next()?)?;
+    let slices = leading_number(words.nth(1)?)?;
+    (ran != 0 && slices != 0).then_some(RunTime { ran, slices })
+}
+
 /// Reads /proc/PID/status; `None` for a process that has ended (it has no memory lines).
 pub fn status(text: &[u8]) -> Option<Status> {
     let mut status = Status::default();
@@ -168,6 +185,8 @@ mod tests {
     fn files_of_the_kernel() {
         assert_eq!(io(b"rchar: 12\nwchar: 3\nsyscr: 1\n"), Some((12, 3)));
         assert_eq!(io(b"rchar: 12\n"), None);
+        assert_eq!(run_time(b"1500 20 3\n"), Some(RunTime { ran: 1500, slices: 3 }));
+        assert_eq!(run_time(b"0 0 0\n"), None, "a kernel that does not count");
         assert_eq!(key(b"anon 5\nanon_thp 7\n", b"anon_thp"), Some(7));
         assert_eq!(key(b"anon_thp 7\n", b"anon"), None);
         assert_eq!(number(b"max\n"), None);
@@ -184,7 +203,7 @@ mod tests {
             changed.truncate(at);
             changed.extend_from_slice(&bytes);
             for text in [&bytes[..], &changed[..]] {
-                let _ = (stat(text), state(text), status(text), io(text), number(text), pressure(text));
+                let _ = (stat(text), state(text), status(text), io(text), number(text), pressure(text), run_time(text));
             }
         }
 

@@ -5,7 +5,7 @@ use std::fs;
 
 use super::Processes;
 use super::file::{Kept, Reader};
-use super::parse::{self, Stat, Status};
+use super::parse::{self, RunTime, Stat, Status};
 
 /// What did not run since the look before is read in full less often the more processes there are: at every
 /// look up to this many, at every second one up to twice as many …
@@ -14,6 +14,9 @@ const READ_AT_ONCE: usize = 64;
 const UNREAD_AT_MOST: u64 = 10;
 /// What did run is read in full at every look up to this many processes, and in turn beyond.
 const READ_RUNNING_AT_ONCE: usize = 512;
+
+/// After so many looks at which it had not run, only the file that tells so stays open.
+const SLEPT_LONG: u64 = 4;
 
 /// What only grows. Of a process with its waited-for children, or of the whole job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,13 +61,27 @@ impl Counts {
     }
 }
 
+/// What is read of a process. The last costs least, and tells of a process with one thread whether it ran at all: if not, the
+/// others say what they said before.
+const FILES: [&str; 4] = ["stat", "status", "io", "schedstat"];
+const STAT: usize = 0;
+const STATUS: usize = 1;
+const IO: usize = 2;
+const SCHEDSTAT: usize = 3;
+
 /// What was last read of a process, and its files.
 #[derive(Debug, Default)]
 struct Process {
     stat: Stat,
     status: Status,
     io: Option<(u64, u64)>,
-    files: [Kept; 3],
+    /// It seems to do nothing, and has one thread.
+    sleeps: bool,
+    /// For so many looks.
+    slept: u64,
+    /// Just before it was last read in full, if it slept then.
+    ran: Option<RunTime>,
+    files: [Kept; FILES.len()],
     /// The look at which it was there.
     seen: u64,
     /// The look at which it was read in full.
@@ -161,12 +178,25 @@ impl Table {
     }
 
     fn read(&mut self, job: &Processes<'_>, pid: u32, all: usize, reader: &mut Reader) {
-        let path = |name: &str| format!("{}/{pid}/{name}", job.proc.display());
+        let path = |file: usize| move || format!("{}/{pid}/{}", job.proc.display(), FILES[file]);
         let process = self.known.entry(pid).or_default();
-        let Some(stat) = reader.read(&mut process.files[0], || path("stat")).ok().and_then(parse::stat)
-        else {
-            return;
-        };
+        let before = std::mem::take(&mut process.ran);
+        if process.sleeps {
+            // Before all else is read: what it does meanwhile is seen at the next look.
+            let ran = reader.read(&mut process.files[SCHEDSTAT], path(SCHEDSTAT));
+            process.ran = ran.ok().and_then(parse::run_time);
+            if process.ran.is_some() && process.ran == before {
+                process.seen = self.look;
+                process.slept += 1;
+                if process.slept == SLEPT_LONG {
+                    process.files[..SCHEDSTAT].iter_mut().for_each(|file| reader.close(file));
+                }
+                return;
+            }
+            process.slept = 0;
+        }
+        let stat = reader.read(&mut process.files[STAT], path(STAT));
+        let Some(stat) = stat.ok().and_then(parse::stat) else { return };
         let is_new = process.seen == 0 || process.stat.start != stat.start;
         if is_new {
             if process.seen != 0 {
@@ -181,13 +211,17 @@ impl Table {
         let is_due = is_new || self.look - process.read >= every.min(UNREAD_AT_MOST);
         process.seen = self.look;
         process.stat = stat;
+        process.sleeps = !is_new && !ran && stat.threads <= 1 && stat.state == b'S';
+        if is_new || !is_due {
+            process.ran = None;
+        }
         if !is_due {
             return;
         }
         process.read = self.look;
         // Init's own switches are none of the job's.
         if pid != job.init {
-            let status = reader.read(&mut process.files[1], || path("status")).ok().and_then(parse::status);
+            let status = reader.read(&mut process.files[STATUS], path(STATUS)).ok().and_then(parse::status);
             if let Some(status) = status {
                 self.voluntary += status.voluntary.saturating_sub(process.status.voluntary);
                 self.involuntary += status.involuntary.saturating_sub(process.status.involuntary);
@@ -200,7 +234,7 @@ impl Table {
         // The one file that the kernel writes under a lock of the process's own; a process that holds it for longer
         // (it executes a program, and waits for memory that another holds) is in this state.
         if stat.state != b'D'
-            && let Some(io) = reader.read(&mut process.files[2], || path("io")).ok().and_then(parse::io)
+            && let Some(io) = reader.read(&mut process.files[IO], path(IO)).ok().and_then(parse::io)
         {
             process.io = Some(io);
             self.has_io = true;

@@ -268,3 +268,23 @@ fn chosen_processes_alone_count() {
     let sample = sampler.look(Some(&job), &Cgroups::default(), at(1)).unwrap();
     assert_eq!((sample.get(Metric::Processes), sample.get(Metric::Cpu)), (Some(1), Some(20)));
 }
+
+#[test]
+fn what_sleeps_is_read_again_when_it_has_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    let mut sampler = Sampler::new(2, 1024);
+    let ran = |text: &str| fs::write(root.join("2/schedstat"), text).unwrap();
+    write(root, 2, &Fake { parent: 1, ..FAKE });
+    ran("100 0 1\n");
+    for seconds in 1..4 {
+        look(&mut sampler, root, seconds).unwrap();
+    }
+    write(root, 2, &Fake { parent: 1, anonymous: 50, ..FAKE });
+    let sample = look(&mut sampler, root, 4).unwrap();
+    assert_eq!(sample.get(Metric::MemoryAnonymousShared), Some(0), "it cannot have changed without running");
+    ran("200 0 2\n");
+    let sample = look(&mut sampler, root, 5).unwrap();
+    assert_eq!(sample.get(Metric::MemoryAnonymousShared), Some(50 << 10));
+    assert_eq!(sample.get(Metric::Processes), Some(1));
+}

@@ -217,8 +217,18 @@ fn what_else(bytes: &[u8]) -> &'static str {
         }
         _ if HEADER.starts_with(bytes) => "it was cut after a few bytes",
         _ if text.starts_with(b"{") => "it is JSON; a report (`--report`) is no series",
+        _ if bytes.starts_with(b"\x89HDF") => "it is an HDF5 file",
+        _ if bytes.starts_with(b"time,elapsed_seconds,") => "it is the CSV of a series, not the series",
+        _ if text.starts_with(b"<") => "it is a page or XML",
+        _ if is_text(&bytes[..bytes.len().min(4096)]) => "it is text",
         _ => "it is no Arrow file",
     }
+}
+
+fn is_text(begin: &[u8]) -> bool {
+    // The last character may be cut.
+    let is_utf8 = std::str::from_utf8(begin).map_or_else(|error| error.error_len().is_none(), |_| true);
+    is_utf8 && begin.iter().all(|byte| *byte >= b'\t')
 }
 
 #[cfg(test)]
@@ -320,7 +330,11 @@ mod tests {
             (&b""[..], "empty"),
             (b"PAR1...", "Parquet"),
             (b" {\"schema\": 1}", "no series"),
-            (b"time,cpu\n", "no Arrow file"),
+            (b"time,cpu\n", "text"),
+            (b"caf\xc3", "text"),
+            (b"time,elapsed_seconds,cpu_ms\n", "CSV of a series"),
+            (b"<!DOCTYPE html>", "page"),
+            (b"\0\x01\x02\x03", "no Arrow file"),
             (b"ARR", "cut after"),
             (b"ARROW1\0\0abc", "cut before its first"),
         ] {

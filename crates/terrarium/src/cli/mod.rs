@@ -57,8 +57,14 @@ pub enum Command {
     /// same program and script count, whatever numbers and paths they were given; those with equal arguments alone once there
     /// are three.
     Advise(advise::AdviseArgs),
-    /// Measure which limits hold on this node
+    /// Measure which limits on memory, CPUs and processes hold on this node
+    ///
+    /// Takes memory in every way that there is, under every limit that there is, each time in a jail and only for a
+    /// moment, and prints which of them were stopped. Under a minute; it leaves nothing behind.
     Limits(limits::LimitsArgs),
+    /// Takes memory, for `limits`.
+    #[command(hide = true)]
+    LimitsWorker(limits::WorkerArgs),
     /// Make Jupyter kernels that run in a jail
     ///
     /// A kernel spec of terrarium's starts each kernel by `terrarium run`: interrupt, restart and shutdown work as

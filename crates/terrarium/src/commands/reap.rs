@@ -70,7 +70,7 @@ struct SharedLine {
 }
 
 /// The numeric ID of a user, by asking the system's own databases (LDAP included).
-fn uid_of(user: &str) -> Result<u32, CliError> {
+pub(crate) fn uid_of(user: &str) -> Result<u32, CliError> {
     if let Ok(uid) = user.parse() {
         return Ok(uid);
     }

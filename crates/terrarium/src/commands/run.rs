@@ -5,14 +5,14 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use terrarium_batch::Rank;
 use terrarium_core::report::{
     End, Enforcer, LeftBehind, Limit, Measured, RunReport, SCHEMA, SharedObject, Usage,
 };
 use terrarium_core::sample::Sample;
-use terrarium_core::{Bytes, CpuSet, Finding, GpuRequest, exit, gpus, threads};
+use terrarium_core::{Bytes, CpuSet, Finding, GpuRequest, JobId, exit, gpus, threads};
 use terrarium_jail::cgroup::Groups;
 use terrarium_jail::host::Host;
 use terrarium_jail::spec::{Bind, JailSpec, Limits, Shm, View};
@@ -61,6 +61,7 @@ pub(super) fn run_and_report(
     let record = Record::of(args)?;
     let started = start(&host, &spec)?;
     let mut watch = Watch::new(cpus.len().max(1), args.quiet);
+    watch.gpus = GpusSeen::of(&args, &started);
     let running = match started {
         Started::Job(running) => {
             // Of a job in ranks its holder records.
@@ -371,13 +372,15 @@ pub(super) struct Watch {
     started: Instant,
     /// Gets every sample.
     pub(super) recorder: Option<Recorder>,
+    /// Not asked yet, or asked.
+    gpus: Option<GpusSeen>,
 }
 
 impl Watch {
     /// To be made after the job was started, for it raises a limit that the job is not to inherit.
     fn new(cpus: usize, quiet: bool) -> Self {
         let sampler = Sampler::new(cpus, room_for_files(OPEN_FILES));
-        Watch { sampler, cpus, quiet, started: Instant::now(), recorder: None }
+        Watch { sampler, cpus, quiet, started: Instant::now(), recorder: None, gpus: None }
     }
 
     fn now(&self) -> Now {
@@ -392,6 +395,53 @@ impl Watch {
     }
 }
 
+/// The GPUs of a job that may have some.
+struct GpusSeen {
+    host: Host,
+    job: JobId,
+    interval: Duration,
+    asked: Option<u32>,
+    /// Started when the job has run for a while: the driver's library takes its time.
+    watch: Option<Option<nvml::GpuWatch>>,
+}
+
+/// Jobs that are shorter than this are not worth asking the driver.
+const GPUS_FROM: Duration = Duration::from_secs(1);
+
+impl GpusSeen {
+    fn of(args: &RunArgs, started: &Started) -> Option<Self> {
+        let (Started::Job(running) | Started::Holder(running)) = started;
+        let has_driver = Path::new("/dev/nvidiactl").exists() && args.gpus != Some(GpuRequest::None);
+        if running.is_rank() || !(has_driver || wants_gpu_check(args)) {
+            return None;
+        }
+        let asked = match &args.gpus {
+            Some(GpuRequest::Indices(gpus)) => Some(gpus.len() as u32),
+            _ => {
+                let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok().filter(|_| wants_gpu_check(args));
+                visible.map(|list| list.split(',').count() as u32)
+            }
+        };
+        Some(GpusSeen {
+            host: Host::default(),
+            job: *running.job(),
+            interval: args.interval,
+            asked,
+            watch: None,
+        })
+    }
+
+    fn look(&mut self, elapsed: Duration, sample: &mut Sample) {
+        if elapsed < GPUS_FROM {
+            return;
+        }
+        let start = || nvml::GpuWatch::start(self.interval, self.asked);
+        if let Some(watch) = self.watch.get_or_insert_with(start) {
+            watch.look(&self.host, &self.job, sample);
+        }
+    }
+}
+
 fn cgroups(groups: &Groups) -> Cgroups<'_> {
     let directories = groups.directories();
     Cgroups { v2: directories.v2, memory: directories.memory, cpuacct: directories.cpuacct }
@@ -402,7 +452,10 @@ impl Observer for Watch {
         let processes =
             look.processes.map(|p| Processes { proc: p.proc, pids: p.pids, init: p.init, main: p.main });
         let now = self.now();
-        let sample = self.sampler.look(processes.as_ref(), &cgroups(look.groups), now);
+        let mut sample = self.sampler.look(processes.as_ref(), &cgroups(look.groups), now);
+        if let (Some(gpus), Some(sample)) = (&mut self.gpus, &mut sample) {
+            gpus.look(now.elapsed, sample);
+        }
         self.tell(sample);
     }
 
@@ -473,7 +526,7 @@ fn usage_of(outcome: &Outcome, watch: &Watch) -> Usage {
         switches_involuntary: waited.map(|w| Measured::wait4(w.switches_involuntary)),
         read: bytes(total(waited.and_then(|w| w.read), seen.read)),
         written: bytes(total(waited.and_then(|w| w.written), seen.written)),
-        gpu: None,
+        gpu: watch.gpus.as_ref().and_then(|gpus| gpus.watch.as_ref()?.as_ref()?.usage()),
         samples: seen.samples,
     }
 }

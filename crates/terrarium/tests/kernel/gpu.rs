@@ -4,6 +4,8 @@
 
 use std::fs;
 
+use terrarium_core::sample::Metric;
+
 use crate::support::{Tier, program, requires, sh, terrarium, tiers};
 
 #[test]
@@ -128,4 +130,41 @@ fn a_missing_driver_is_said_only_if_gpus_were_asked_for() {
         .err_has("whether GPU memory was released is not known");
     let done = sh(tier, &[], "true").env("CUDA_VISIBLE_DEVICES", "0").run();
     assert!(!done.err.contains("GPU"), "{}", done.err);
+}
+
+#[test]
+fn use_and_memory_of_a_job_are_seen_while_it_runs() {
+    let stub = stub("watched");
+    requires!(stub.is_some(), "terrarium-nvml or the stand-in library is not built (make build)");
+    let (library, answers) = stub.unwrap();
+    for tier in tiers() {
+        let file = std::path::Path::new(&library).join(format!("{tier:?}.arrow"));
+        let started = sh(tier, &["--gpus", "0,1", "--record", file.to_str().unwrap()], "sleep 5")
+            .env("CUDA_VISIBLE_DEVICES", "0,1")
+            .env("LD_LIBRARY_PATH", &library)
+            .env("NVML_STUB_FILE", &answers)
+            .env("NVML_STUB_GPUS", "2")
+            .env("NVML_STUB_USE", "70")
+            .start();
+        started.wait_for_processes(3);
+        let is_sleep = |pid: &u32| {
+            fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "sleep")
+        };
+        crate::support::wait_until("the job", || started.marked().iter().any(is_sleep));
+        let pid = started.marked().into_iter().find(is_sleep).unwrap();
+        // A process of somebody else's on the other GPU does not count.
+        fs::write(&answers, format!("0 {pid} 1000000\n1 {} 5000000\n", std::process::id())).unwrap();
+        let done = started.finish();
+        done.code_is(0);
+        let series = terrarium_observe::series::read(fs::File::open(&file).unwrap()).unwrap();
+        let gpu = series.report.unwrap().usage.gpu.unwrap();
+        assert_eq!(
+            (gpu.devices, gpu.used, gpu.memory_peak.map(|b| b.0)),
+            (2, 1, Some(1_000_000)),
+            "{tier:?}"
+        );
+        let uses: Vec<_> = series.samples.iter().filter_map(|s| s.get(Metric::GpuUse)).collect();
+        assert!(uses.contains(&70) && uses.iter().all(|u| [0, 70].contains(u)), "{tier:?}: {uses:?}");
+        fs::remove_file(&answers).unwrap();
+    }
 }

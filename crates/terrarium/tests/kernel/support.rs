@@ -359,6 +359,7 @@ impl Job {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()))
             .env("HOME", "/nonexistent")
+            .env("TERRARIUM_HISTORY", "off")
             .env("LC_ALL", "C.UTF-8")
             .env("TERRARIUM_TEST_MARK", &self.mark)
             .envs(self.env.iter().map(|(k, v)| (k, v)))
