@@ -33,6 +33,8 @@ pub(crate) fn lines(advice: &Advice) -> Vec<String> {
         out.push("Why the memory of Python does not come back:".to_owned());
         out.extend(python.story());
     }
+    // Where a part had nothing to say.
+    out.dedup_by(|a, b| a.is_empty() && b.is_empty());
     out
 }
 
@@ -160,4 +162,36 @@ fn runs(advice: &Advice) -> Vec<String> {
         out.push(row("", &format!("and {} more", told.len() - NAMED)));
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use terrarium_observe::advice::advise;
+
+    #[test]
+    fn the_request_stands_first() {
+        let command = ["python3".to_owned(), "x\u{1b}[2J.py".to_owned()];
+        let mut advice = advise(&command, Matched::Exact, &[]);
+        let text = lines(&advice);
+        assert_eq!(
+            text[0], "Nothing is known of python3 x?[2J.py",
+            "no control character reaches the terminal"
+        );
+        assert!(text.windows(2).all(|pair| !(pair[0].is_empty() && pair[1].is_empty())), "{text:?}");
+        advice.memory.request = Some(Bytes::mib(512));
+        advice.gpus = Some(2);
+        assert_eq!(headline(&advice), "Ask for 512 MiB of memory and 2 GPUs: python3 x?[2J.py");
+        advice.memory.request = None;
+        advice.memory.at_least = Some(Bytes::mib(512));
+        advice.runs.clear();
+        assert!(headline(&advice).starts_with("Nothing is known"));
+    }
+
+    #[test]
+    fn times_are_said_in_minutes() {
+        for (seconds, text) in [(300, "5 min"), (3600, "1 h"), (5400, "1 h 30 min"), (46_800, "13 h")] {
+            assert_eq!(minutes(seconds), text);
+        }
+    }
 }

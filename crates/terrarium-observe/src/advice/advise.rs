@@ -158,7 +158,7 @@ fn used(report: &RunReport, seen: &Memory) -> Use {
         Memory::LeftOut { why, at_least } => (*at_least, false, Some(why.clone())),
     };
     Use {
-        job: report.job.clone(),
+        job: report.job,
         started: report.started,
         wall_seconds: report.wall_seconds,
         end: report.end,
@@ -415,7 +415,7 @@ mod tests {
         let samples: Vec<Sample> = (0..20)
             .map(|i| {
                 let mut sample = Sample::at(i * 1000);
-                sample.set(Metric::MemoryAnonymousShared, Some((i + 1) * 45 << 20));
+                sample.set(Metric::MemoryAnonymousShared, Some(((i + 1) * 45) << 20));
                 sample
             })
             .collect();

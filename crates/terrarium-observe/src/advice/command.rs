@@ -285,7 +285,7 @@ fn general(word: &str) -> String {
     if is_number(word) {
         return "#".to_owned();
     }
-    let suffix = base(word).rsplit_once('.').map(|(stem, suffix)| (stem, suffix));
+    let suffix = base(word).rsplit_once('.');
     match suffix {
         Some((stem, suffix))
             if !stem.is_empty()

@@ -68,7 +68,7 @@ pub fn cpus(runs: &[(&RunReport, Option<&[Sample]>)]) -> Option<CpuAdvice> {
         .iter()
         .rev()
         .find_map(|(report, _)| report.findings.iter().find(|f| f.code == "oversubscribed"))
-        .and_then(|finding| threads_of(finding));
+        .and_then(threads_of);
     Some(CpuAdvice {
         request: wanted.min(most),
         threads,
