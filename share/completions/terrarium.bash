@@ -16,11 +16,20 @@ _terrarium() {
             ",$1")
                 cmd="terrarium"
                 ;;
+            terrarium,advise)
+                cmd="terrarium__subcmd__advise"
+                ;;
             terrarium,help)
                 cmd="terrarium__subcmd__help"
                 ;;
             terrarium,kernel)
                 cmd="terrarium__subcmd__kernel"
+                ;;
+            terrarium,limits)
+                cmd="terrarium__subcmd__limits"
+                ;;
+            terrarium,limits-worker)
+                cmd="terrarium__subcmd__limits__subcmd__worker"
                 ;;
             terrarium,reap)
                 cmd="terrarium__subcmd__reap"
@@ -28,17 +37,44 @@ _terrarium() {
             terrarium,run)
                 cmd="terrarium__subcmd__run"
                 ;;
+            terrarium,show)
+                cmd="terrarium__subcmd__show"
+                ;;
+            terrarium,top)
+                cmd="terrarium__subcmd__top"
+                ;;
+            terrarium,trial)
+                cmd="terrarium__subcmd__trial"
+                ;;
+            terrarium__subcmd__help,advise)
+                cmd="terrarium__subcmd__help__subcmd__advise"
+                ;;
             terrarium__subcmd__help,help)
                 cmd="terrarium__subcmd__help__subcmd__help"
                 ;;
             terrarium__subcmd__help,kernel)
                 cmd="terrarium__subcmd__help__subcmd__kernel"
                 ;;
+            terrarium__subcmd__help,limits)
+                cmd="terrarium__subcmd__help__subcmd__limits"
+                ;;
+            terrarium__subcmd__help,limits-worker)
+                cmd="terrarium__subcmd__help__subcmd__limits__subcmd__worker"
+                ;;
             terrarium__subcmd__help,reap)
                 cmd="terrarium__subcmd__help__subcmd__reap"
                 ;;
             terrarium__subcmd__help,run)
                 cmd="terrarium__subcmd__help__subcmd__run"
+                ;;
+            terrarium__subcmd__help,show)
+                cmd="terrarium__subcmd__help__subcmd__show"
+                ;;
+            terrarium__subcmd__help,top)
+                cmd="terrarium__subcmd__help__subcmd__top"
+                ;;
+            terrarium__subcmd__help,trial)
+                cmd="terrarium__subcmd__help__subcmd__trial"
                 ;;
             terrarium__subcmd__help__subcmd__kernel,install)
                 cmd="terrarium__subcmd__help__subcmd__kernel__subcmd__install"
@@ -80,7 +116,7 @@ _terrarium() {
 
     case "${cmd}" in
         terrarium)
-            opts="-h -V --help --version run reap kernel help"
+            opts="-h -V --help --version run reap show top trial advise limits limits-worker kernel help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -93,9 +129,53 @@ _terrarium() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        terrarium__subcmd__help)
-            opts="run reap kernel help"
+        terrarium__subcmd__advise)
+            opts="-h -V --last --job --history --batch --json --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --last)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --job)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --history)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --batch)
+                    COMPREPLY=($(compgen -W "slurm pbs lsf all none" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        terrarium__subcmd__help)
+            opts="run reap show top trial advise limits limits-worker kernel help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        terrarium__subcmd__help__subcmd__advise)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -177,6 +257,34 @@ _terrarium() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        terrarium__subcmd__help__subcmd__limits)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        terrarium__subcmd__help__subcmd__limits__subcmd__worker)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         terrarium__subcmd__help__subcmd__reap)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -192,6 +300,48 @@ _terrarium() {
             return 0
             ;;
         terrarium__subcmd__help__subcmd__run)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        terrarium__subcmd__help__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        terrarium__subcmd__help__subcmd__top)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        terrarium__subcmd__help__subcmd__trial)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -290,7 +440,7 @@ _terrarium() {
             return 0
             ;;
         terrarium__subcmd__kernel__subcmd__install)
-            opts="-q -h -V --name --display-name --python --replace --user --prefix --sys-prefix --mem --swap --require-mem --cpus --pids --time --grace --kill-wait --orphans --with-parent --gpus --threads --net --only --bind --ro --hide --private-tmp --shm --clean-shm --no-new-privileges --require --report --dry-run --summary --quiet --help --version"
+            opts="-q -h -V --name --display-name --python --replace --user --prefix --sys-prefix --mem --swap --require-mem --cpus --pids --time --grace --kill-wait --orphans --with-parent --gpus --threads --net --only --bind --ro --hide --private-tmp --shm --clean-shm --no-new-privileges --require --report --record --no-record --interval --dry-run --summary --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -384,6 +534,14 @@ _terrarium() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --record)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --summary)
                     COMPREPLY=($(compgen -W "full line none" -- "${cur}"))
                     return 0
@@ -431,6 +589,62 @@ _terrarium() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        terrarium__subcmd__limits)
+            opts="-n -h -V --limit --only --dry-run --json --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --only)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        terrarium__subcmd__limits__subcmd__worker)
+            opts="-h -V --unit --resource --value --python --cpus --again --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --unit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --resource)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --value)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --python)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cpus)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         terrarium__subcmd__reap)
             opts="-n -h -V --job --user --dry-run --clean-shm --json --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -454,7 +668,7 @@ _terrarium() {
             return 0
             ;;
         terrarium__subcmd__run)
-            opts="-q -h -V --mem --swap --require-mem --cpus --pids --time --grace --kill-wait --orphans --with-parent --gpus --threads --net --only --bind --ro --hide --private-tmp --shm --clean-shm --no-new-privileges --require --report --dry-run --summary --quiet --help --version"
+            opts="-q -h -V --mem --swap --require-mem --cpus --pids --time --grace --kill-wait --orphans --with-parent --gpus --threads --net --only --bind --ro --hide --private-tmp --shm --clean-shm --no-new-privileges --require --report --record --no-record --interval --dry-run --summary --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -529,6 +743,172 @@ _terrarium() {
                     return 0
                     ;;
                 --report)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --record)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --summary)
+                    COMPREPLY=($(compgen -W "full line none" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        terrarium__subcmd__show)
+            opts="-h -V --html --svg --csv --json --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --html)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --svg)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --csv)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        terrarium__subcmd__top)
+            opts="-i -h -V --interval --once --json --user --job --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --job)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        terrarium__subcmd__trial)
+            opts="-q -h -V --batch --json --mem --swap --require-mem --cpus --pids --time --grace --kill-wait --orphans --with-parent --gpus --threads --net --only --bind --ro --hide --private-tmp --shm --clean-shm --no-new-privileges --require --report --record --no-record --interval --dry-run --summary --quiet --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --batch)
+                    COMPREPLY=($(compgen -W "slurm pbs lsf all none" -- "${cur}"))
+                    return 0
+                    ;;
+                --mem)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --swap)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cpus)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pids)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --time)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --grace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kill-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --orphans)
+                    COMPREPLY=($(compgen -W "end keep" -- "${cur}"))
+                    return 0
+                    ;;
+                --gpus)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --threads)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --net)
+                    COMPREPLY=($(compgen -W "host none" -- "${cur}"))
+                    return 0
+                    ;;
+                --only)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --bind)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ro)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --hide)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --shm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --require)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --report)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --record)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --interval)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

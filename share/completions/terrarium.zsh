@@ -50,6 +50,8 @@ none\:"Only the job'\''s own loopback"))' \
 '--shm=[Size of the job'\''s own /dev/shm \[default\: --mem, or half of the node'\''s memory\]; or share the host'\''s]:SIZE|host:_default' \
 '--require=[Refuse to start in a weaker tier\: root, userns or ptrace]:TIER:_default' \
 '--report=[Write the summary as JSON to this file]:FILE:_files' \
+'(--no-record)--record=[Record a time series of what the job uses in this file (Arrow; see \`terrarium show\`)]:FILE:_files' \
+'--interval=[Time from look to look at the job, from 100ms to 1h]:TIME:_default' \
 '--summary=[The summary at the end\: full, one line, or none]:full|line|none:((full\:"What the job used and left"
 line\:"The same in one line, for logs"
 none\:"None; notes are still written"))' \
@@ -58,6 +60,7 @@ none\:"None; notes are still written"))' \
 '--private-tmp[Give the job its own empty /tmp and /var/tmp, in memory, of the size of --shm]' \
 '--clean-shm[With --shm host\: delete what the job left there, unless a process outside holds it]' \
 '--no-new-privileges[No setuid program (sudo, apptainer) gives the job more rights; always so for ordinary users]' \
+'--no-record[Keep neither a series nor a line in the history]' \
 '--dry-run[Print what would be done, and start nothing]' \
 '-q[No summary and no notes, only errors]' \
 '--quiet[No summary and no notes, only errors]' \
@@ -80,6 +83,129 @@ _arguments "${_arguments_options[@]}" : \
 '--help[Print help (see more with '\''--help'\'')]' \
 '-V[Print version]' \
 '--version[Print version]' \
+&& ret=0
+;;
+(show)
+_arguments "${_arguments_options[@]}" : \
+'--html=[Write one page with all charts and tables, which needs nothing else; \`-\` is stdout]:FILE:_files' \
+'--svg=[Write each chart as a picture into this directory]:DIR:_files' \
+'--csv=[Write all looks as CSV, an empty cell for no data; \`-\` is stdout]:FILE:_files' \
+'--json[Print lowest, mean, 95th percentile, highest and total of each metric as JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+'::file -- A series that `terrarium run --record` wrote, or the name of a job in the history \[default\: the last run that has a series there\]:_files' \
+&& ret=0
+;;
+(top)
+_arguments "${_arguments_options[@]}" : \
+'-i+[Time from look to look \[default\: 2s, with --once and --json 1s\]]:TIME:_default' \
+'--interval=[Time from look to look \[default\: 2s, with --once and --json 1s\]]:TIME:_default' \
+'--user=[Only jobs of this user (name or number)]:USER:_default' \
+'--job=[Only this job (its name, or the PID that the table shows), with its processes]:ID:_default' \
+'--once[Print one table and end\: also done where standard input or output is no terminal]' \
+'--json[Print JSON, once (schema terrarium.top/1)]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+&& ret=0
+;;
+(trial)
+_arguments "${_arguments_options[@]}" : \
+'--batch=[Lines of a batch script for this system \[default\: the one whose commands are here, else all\]]:slurm|pbs|lsf|all|none:((slurm\:"#SBATCH"
+pbs\:"#PBS"
+lsf\:"#BSUB"
+all\:"All of them"
+none\:"None"))' \
+'--mem=[Memory of the job as a whole, such as 4G]:SIZE:_default' \
+'--swap=[Swap on top of --mem \[default\: 0\]]:SIZE:_default' \
+'--cpus=[CPUs\: how many (2) or which (0-3,8; \`3,\` is CPU 3 alone)]:N|LIST:_default' \
+'--pids=[Most processes and threads at once]:N:_default' \
+'--time=[Wall-clock time, such as 1h30m; then SIGTERM, and SIGKILL after --grace]:TIME:_default' \
+'--grace=[From SIGTERM (by the time limit, or sent to terrarium) to SIGKILL; or never]:TIME:_default' \
+'--kill-wait=[How long to wait for killed processes to be gone before naming them as survivors]:TIME:_default' \
+'--orphans=[Processes whose parent has died while the command runs\: end them after --grace, or keep them]:end|keep:((end\:"End them, with what descends from them, after --grace"
+keep\:"Leave them alone until the job ends"))' \
+'--gpus=[GPUs\: none, or indices such as 0,1 within those visible now]:none|LIST:_default' \
+'--threads=[Threads that numerical libraries start in each process\: auto (the job'\''s CPUs), a number, or off]:auto|N|off:_default' \
+'--net=[Network\: the host'\''s, or none but the job'\''s own loopback]:host|none:((host\:"The host'\''s network"
+none\:"Only the job'\''s own loopback"))' \
+'*--only=[Show nothing but PATH (with \:ro, read-only) and what programs need to run; can be repeated]:PATH[:ro]:_default' \
+'*--bind=[Show SRC at DST (at SRC if not given), also where something else is hidden]:SRC[:DST]:_default' \
+'*--ro=[Make PATH and all below it read-only]:PATH:_files' \
+'*--hide=[Make PATH empty and unreadable]:PATH:_files' \
+'--shm=[Size of the job'\''s own /dev/shm \[default\: --mem, or half of the node'\''s memory\]; or share the host'\''s]:SIZE|host:_default' \
+'--require=[Refuse to start in a weaker tier\: root, userns or ptrace]:TIER:_default' \
+'--report=[Write the summary as JSON to this file]:FILE:_files' \
+'(--no-record)--record=[Record a time series of what the job uses in this file (Arrow; see \`terrarium show\`)]:FILE:_files' \
+'--interval=[Time from look to look at the job, from 100ms to 1h]:TIME:_default' \
+'--summary=[The summary at the end\: full, one line, or none]:full|line|none:((full\:"What the job used and left"
+line\:"The same in one line, for logs"
+none\:"None; notes are still written"))' \
+'--json[Print JSON]' \
+'--require-mem[Refuse to start if --mem cannot be enforced for the job as a whole]' \
+'--with-parent[End the job, as by SIGTERM, when the process that started terrarium ends]' \
+'--private-tmp[Give the job its own empty /tmp and /var/tmp, in memory, of the size of --shm]' \
+'--clean-shm[With --shm host\: delete what the job left there, unless a process outside holds it]' \
+'--no-new-privileges[No setuid program (sudo, apptainer) gives the job more rights; always so for ordinary users]' \
+'--no-record[Keep neither a series nor a line in the history]' \
+'--dry-run[Print what would be done, and start nothing]' \
+'-q[No summary and no notes, only errors]' \
+'--quiet[No summary and no notes, only errors]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
+'-V[Print version]' \
+'--version[Print version]' \
+'*::command -- The command to run, with its arguments:_default' \
+&& ret=0
+;;
+(advise)
+_arguments "${_arguments_options[@]}" : \
+'--last=[Only from the last N runs]:N:_default' \
+'*--job=[Only from this run; can be repeated]:ID:_default' \
+'--history=[Directory of the history \[default\: TERRARIUM_HISTORY, or terrarium/history in XDG_DATA_HOME or ~/.local/share\]]:DIR:_files' \
+'--batch=[Lines of a batch script for this system \[default\: the one whose commands are here, else all\]]:slurm|pbs|lsf|all|none:((slurm\:"#SBATCH"
+pbs\:"#PBS"
+lsf\:"#BSUB"
+all\:"All of them"
+none\:"None"))' \
+'--json[Print JSON]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
+'-V[Print version]' \
+'--version[Print version]' \
+'*::command -- The command, with its arguments \[default\: the one that ran last\]:_default' \
+&& ret=0
+;;
+(limits)
+_arguments "${_arguments_options[@]}" : \
+'--limit=[The limit to try; up to four times as much is taken, for a moment \[default\: 128M, or what fits\]]:SIZE:_default' \
+'*--only=[Only this way of taking memory, this limit, or one of the other tables; can be repeated]:WAY|LIMIT|WAY/LIMIT:_default' \
+'-n[Say what would be tried, and try nothing]' \
+'--dry-run[Say what would be tried, and try nothing]' \
+'--json[Print JSON]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
+'-V[Print version]' \
+'--version[Print version]' \
+&& ret=0
+;;
+(limits-worker)
+_arguments "${_arguments_options[@]}" : \
+'--unit=[The limit that it is about, in bytes]:UNIT:_default' \
+'--resource=[A resource limit to set before\: m, d, v or u]:RESOURCE:_default' \
+'--value=[Its value]:VALUE:_default' \
+'--python=[The interpreter, for Python]:PYTHON:_files' \
+'*--cpus=[CPUs to ask for]:CPUS:_default' \
+'--again[The stack limit was raised already]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+':what -- What to do:_default' \
+':amount -- How much\: bytes, or processes:_default' \
 && ret=0
 ;;
 (kernel)
@@ -124,6 +250,8 @@ none\:"Only the job'\''s own loopback"))' \
 '--shm=[Size of the job'\''s own /dev/shm \[default\: --mem, or half of the node'\''s memory\]; or share the host'\''s]:SIZE|host:_default' \
 '--require=[Refuse to start in a weaker tier\: root, userns or ptrace]:TIER:_default' \
 '--report=[Write the summary as JSON to this file]:FILE:_files' \
+'(--no-record)--record=[Record a time series of what the job uses in this file (Arrow; see \`terrarium show\`)]:FILE:_files' \
+'--interval=[Time from look to look at the job, from 100ms to 1h]:TIME:_default' \
 '--summary=[The summary at the end\: full, one line, or none]:full|line|none:((full\:"What the job used and left"
 line\:"The same in one line, for logs"
 none\:"None; notes are still written"))' \
@@ -135,6 +263,7 @@ none\:"None; notes are still written"))' \
 '--private-tmp[Give the job its own empty /tmp and /var/tmp, in memory, of the size of --shm]' \
 '--clean-shm[With --shm host\: delete what the job left there, unless a process outside holds it]' \
 '--no-new-privileges[No setuid program (sudo, apptainer) gives the job more rights; always so for ordinary users]' \
+'--no-record[Keep neither a series nor a line in the history]' \
 '--dry-run[Print what would be done, and start nothing]' \
 '-q[No summary and no notes, only errors]' \
 '--quiet[No summary and no notes, only errors]' \
@@ -220,6 +349,30 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
+(show)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(top)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(trial)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(advise)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(limits)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(limits-worker)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
 (kernel)
 _arguments "${_arguments_options[@]}" : \
 ":: :_terrarium__subcmd__help__subcmd__kernel_commands" \
@@ -266,20 +419,42 @@ _terrarium_commands() {
     local commands; commands=(
 'run:Run a command so that nothing of it survives, inside limits that hold' \
 'reap:List what earlier jobs left on this node, and end what was terrarium'\''s' \
+'show:Show what was recorded of a job\: charts in the terminal, a page, pictures' \
+'top:The jobs of this node, live' \
+'trial:A short run that says what to ask for' \
+'advise:What to ask for next time, from earlier runs of the same command' \
+'limits:Measure which limits on memory, CPUs and processes hold on this node' \
+'limits-worker:Takes memory, for \`limits\`' \
 'kernel:Make Jupyter kernels that run in a jail' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
     _describe -t commands 'terrarium commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__advise_commands] )) ||
+_terrarium__subcmd__advise_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium advise commands' commands "$@"
 }
 (( $+functions[_terrarium__subcmd__help_commands] )) ||
 _terrarium__subcmd__help_commands() {
     local commands; commands=(
 'run:Run a command so that nothing of it survives, inside limits that hold' \
 'reap:List what earlier jobs left on this node, and end what was terrarium'\''s' \
+'show:Show what was recorded of a job\: charts in the terminal, a page, pictures' \
+'top:The jobs of this node, live' \
+'trial:A short run that says what to ask for' \
+'advise:What to ask for next time, from earlier runs of the same command' \
+'limits:Measure which limits on memory, CPUs and processes hold on this node' \
+'limits-worker:Takes memory, for \`limits\`' \
 'kernel:Make Jupyter kernels that run in a jail' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
     _describe -t commands 'terrarium help commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__help__subcmd__advise_commands] )) ||
+_terrarium__subcmd__help__subcmd__advise_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium help advise commands' commands "$@"
 }
 (( $+functions[_terrarium__subcmd__help__subcmd__help_commands] )) ||
 _terrarium__subcmd__help__subcmd__help_commands() {
@@ -310,6 +485,16 @@ _terrarium__subcmd__help__subcmd__kernel__subcmd__remove_commands() {
     local commands; commands=()
     _describe -t commands 'terrarium help kernel remove commands' commands "$@"
 }
+(( $+functions[_terrarium__subcmd__help__subcmd__limits_commands] )) ||
+_terrarium__subcmd__help__subcmd__limits_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium help limits commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__help__subcmd__limits-worker_commands] )) ||
+_terrarium__subcmd__help__subcmd__limits-worker_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium help limits-worker commands' commands "$@"
+}
 (( $+functions[_terrarium__subcmd__help__subcmd__reap_commands] )) ||
 _terrarium__subcmd__help__subcmd__reap_commands() {
     local commands; commands=()
@@ -319,6 +504,21 @@ _terrarium__subcmd__help__subcmd__reap_commands() {
 _terrarium__subcmd__help__subcmd__run_commands() {
     local commands; commands=()
     _describe -t commands 'terrarium help run commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__help__subcmd__show_commands] )) ||
+_terrarium__subcmd__help__subcmd__show_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium help show commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__help__subcmd__top_commands] )) ||
+_terrarium__subcmd__help__subcmd__top_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium help top commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__help__subcmd__trial_commands] )) ||
+_terrarium__subcmd__help__subcmd__trial_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium help trial commands' commands "$@"
 }
 (( $+functions[_terrarium__subcmd__kernel_commands] )) ||
 _terrarium__subcmd__kernel_commands() {
@@ -375,6 +575,16 @@ _terrarium__subcmd__kernel__subcmd__remove_commands() {
     local commands; commands=()
     _describe -t commands 'terrarium kernel remove commands' commands "$@"
 }
+(( $+functions[_terrarium__subcmd__limits_commands] )) ||
+_terrarium__subcmd__limits_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium limits commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__limits-worker_commands] )) ||
+_terrarium__subcmd__limits-worker_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium limits-worker commands' commands "$@"
+}
 (( $+functions[_terrarium__subcmd__reap_commands] )) ||
 _terrarium__subcmd__reap_commands() {
     local commands; commands=()
@@ -384,6 +594,21 @@ _terrarium__subcmd__reap_commands() {
 _terrarium__subcmd__run_commands() {
     local commands; commands=()
     _describe -t commands 'terrarium run commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__show_commands] )) ||
+_terrarium__subcmd__show_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium show commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__top_commands] )) ||
+_terrarium__subcmd__top_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium top commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__trial_commands] )) ||
+_terrarium__subcmd__trial_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium trial commands' commands "$@"
 }
 
 if [ "$funcstack[1]" = "_terrarium" ]; then
