@@ -13,10 +13,12 @@ const READ_AT_ONCE: usize = 64;
 /// … but at the latest after this many looks.
 const UNREAD_AT_MOST: u64 = 10;
 /// What did run is read in full at every look up to this many processes, and in turn beyond.
-const READ_RUNNING_AT_ONCE: usize = 512;
+const READ_RUNNING_AT_ONCE: usize = 256;
 
-/// After so many looks at which it had not run, only the file that tells so stays open.
+/// After so many looks at which it had not run, only the file that tells so stays open, and is read in turn if there
+/// are many such.
 const SLEPT_LONG: u64 = 4;
+const ASKED_AT_ONCE: usize = 256;
 
 /// What only grows. Of a process with its waited-for children, or of the whole job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -180,6 +182,13 @@ impl Table {
     fn read(&mut self, job: &Processes<'_>, pid: u32, all: usize, reader: &mut Reader) {
         let path = |file: usize| move || format!("{}/{pid}/{}", job.proc.display(), FILES[file]);
         let process = self.known.entry(pid).or_default();
+        if process.slept >= SLEPT_LONG {
+            let turns = (1 + all / ASKED_AT_ONCE) as u64;
+            if !(self.look + u64::from(pid)).is_multiple_of(turns.min(UNREAD_AT_MOST)) {
+                process.seen = self.look;
+                return;
+            }
+        }
         let before = std::mem::take(&mut process.ran);
         if process.sleeps {
             // Before all else is read: what it does meanwhile is seen at the next look.
