@@ -12,3 +12,4 @@ pub(crate) mod run;
 pub(crate) mod show;
 pub(crate) mod top;
 pub(crate) mod trial;
+mod watch;

@@ -11,7 +11,8 @@ use terrarium_jail::{Running, Shared};
 use terrarium_sys::process::{allowed_cpus as allowed_here, allowed_cpus_of, user};
 
 use super::record::Record;
-use super::run::{Watch, clean_shared, report_of};
+use super::run::{clean_shared, report_of};
+use super::watch::Watch;
 use crate::cli::RunArgs;
 
 /// Says in the job which ranks it is: what a rank starts has the launcher's variables too, and is no rank of it.

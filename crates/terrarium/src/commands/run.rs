@@ -5,32 +5,27 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use terrarium_batch::Rank;
 use terrarium_core::report::{
     End, Enforcer, LeftBehind, Limit, Measured, RunReport, SCHEMA, SharedObject, Usage,
 };
-use terrarium_core::sample::Sample;
-use terrarium_core::{Bytes, CpuSet, Finding, GpuRequest, JobId, exit, gpus, threads};
-use terrarium_jail::cgroup::Groups;
+use terrarium_core::{Bytes, CpuSet, Finding, GpuRequest, exit, gpus, threads};
 use terrarium_jail::host::Host;
 use terrarium_jail::spec::{Bind, JailSpec, Limits, Shm, View};
-use terrarium_jail::{
-    Gpus, Look, Notice, Observer, Outcome, Shared, Started, preview, service_sockets, shared, start,
-};
+use terrarium_jail::{Gpus, Outcome, Shared, Started, preview, service_sockets, shared, start};
 use terrarium_observe::advice;
-use terrarium_observe::sampler::{Cgroups, Now, Processes, Sampler};
-use terrarium_sys::fds::{has_terminal, room_for_files};
+use terrarium_sys::fds::has_terminal;
 use terrarium_sys::process::{host_name, memory_total, user};
 
 use crate::cli::{Net, Orphans, RunArgs, ShmArg, Summary};
 use crate::error::CliError;
-use crate::recorder::Recorder;
 use crate::whole_file::Destination;
 use crate::{nvml, out, summary};
 
 use super::record::Record;
+use super::watch::{GpusSeen, Watch, wants_gpu_check};
 use super::{only, ranks};
 
 /// By which Jupyter tells its kernels who started them.
@@ -352,126 +347,6 @@ fn environment(args: &RunArgs, cpus: usize, gpus: &Gpus) -> Vec<(OsString, OsStr
     env.into_iter().collect()
 }
 
-/// Whether the job may have used an NVIDIA GPU.
-fn wants_gpu_check(args: &RunArgs) -> bool {
-    match &args.gpus {
-        Some(GpuRequest::None) => false,
-        Some(GpuRequest::Indices(_)) => true,
-        None => std::env::var("CUDA_VISIBLE_DEVICES")
-            .is_ok_and(|v| !v.is_empty() && v != "-1" && v != "NoDevFiles"),
-    }
-}
-
-/// Files that the sampler may keep open, and some for the rest.
-const OPEN_FILES: u64 = 8192;
-
-pub(super) struct Watch {
-    pub(super) sampler: Sampler,
-    cpus: usize,
-    quiet: bool,
-    started: Instant,
-    /// Gets every sample.
-    pub(super) recorder: Option<Recorder>,
-    /// Not asked yet, or asked.
-    gpus: Option<GpusSeen>,
-}
-
-impl Watch {
-    /// To be made after the job was started, for it raises a limit that the job is not to inherit.
-    fn new(cpus: usize, quiet: bool) -> Self {
-        let sampler = Sampler::new(cpus, room_for_files(OPEN_FILES));
-        Watch { sampler, cpus, quiet, started: Instant::now(), recorder: None, gpus: None }
-    }
-
-    fn now(&self) -> Now {
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Now { time_ms: i64::try_from(time.as_millis()).unwrap_or(i64::MAX), elapsed: self.started.elapsed() }
-    }
-
-    fn tell(&mut self, sample: Option<Sample>) {
-        if let (Some(sample), Some(recorder)) = (sample, &mut self.recorder) {
-            recorder.push(sample);
-        }
-    }
-}
-
-/// The GPUs of a job that may have some.
-struct GpusSeen {
-    host: Host,
-    job: JobId,
-    interval: Duration,
-    asked: Option<u32>,
-    /// Started when the job has run for a while: the driver's library takes its time.
-    watch: Option<Option<nvml::GpuWatch>>,
-}
-
-/// Jobs that are shorter than this are not worth asking the driver.
-const GPUS_FROM: Duration = Duration::from_secs(1);
-
-impl GpusSeen {
-    fn of(args: &RunArgs, started: &Started) -> Option<Self> {
-        let (Started::Job(running) | Started::Holder(running)) = started;
-        let has_driver = Path::new("/dev/nvidiactl").exists() && args.gpus != Some(GpuRequest::None);
-        if running.is_rank() || !(has_driver || wants_gpu_check(args)) {
-            return None;
-        }
-        let asked = match &args.gpus {
-            Some(GpuRequest::Indices(gpus)) => Some(gpus.len() as u32),
-            _ => {
-                let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok().filter(|_| wants_gpu_check(args));
-                visible.map(|list| list.split(',').count() as u32)
-            }
-        };
-        Some(GpusSeen {
-            host: Host::default(),
-            job: *running.job(),
-            interval: args.interval,
-            asked,
-            watch: None,
-        })
-    }
-
-    fn look(&mut self, elapsed: Duration, sample: &mut Sample) {
-        if elapsed < GPUS_FROM {
-            return;
-        }
-        let start = || nvml::GpuWatch::start(self.interval, self.asked);
-        if let Some(watch) = self.watch.get_or_insert_with(start) {
-            watch.look(&self.host, &self.job, sample);
-        }
-    }
-}
-
-fn cgroups(groups: &Groups) -> Cgroups<'_> {
-    let directories = groups.directories();
-    Cgroups { v2: directories.v2, memory: directories.memory, cpuacct: directories.cpuacct }
-}
-
-impl Observer for Watch {
-    fn look(&mut self, look: &Look<'_>) {
-        let processes =
-            look.processes.map(|p| Processes { proc: p.proc, pids: p.pids, init: p.init, main: p.main });
-        let now = self.now();
-        let mut sample = self.sampler.look(processes.as_ref(), &cgroups(look.groups), now);
-        if let (Some(gpus), Some(sample)) = (&mut self.gpus, &mut sample) {
-            gpus.look(now.elapsed, sample);
-        }
-        self.tell(sample);
-    }
-
-    fn last_look(&mut self, groups: &Groups) {
-        let now = self.now();
-        let sample = self.sampler.last_look(&cgroups(groups), now);
-        self.tell(sample);
-    }
-
-    fn notice(&mut self, notice: &Notice) {
-        if !self.quiet {
-            summary::print_notice(notice);
-        }
-    }
-}
-
 pub(super) fn clean_shared(
     host: &Host,
     uid: u32,
@@ -526,7 +401,7 @@ fn usage_of(outcome: &Outcome, watch: &Watch) -> Usage {
         switches_involuntary: waited.map(|w| Measured::wait4(w.switches_involuntary)),
         read: bytes(total(waited.and_then(|w| w.read), seen.read)),
         written: bytes(total(waited.and_then(|w| w.written), seen.written)),
-        gpu: watch.gpus.as_ref().and_then(|gpus| gpus.watch.as_ref()?.as_ref()?.usage()),
+        gpu: watch.gpus.as_ref().and_then(GpusSeen::usage),
         samples: seen.samples,
     }
 }

@@ -171,6 +171,8 @@ mod tests {
             "kill_wait",
             "orphans",
             "with_parent",
+            "no_record",
+            "interval",
             "gpus",
             "threads",
             "net",
