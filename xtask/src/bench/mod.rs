@@ -10,6 +10,7 @@ pub(crate) mod place;
 mod report;
 mod sampler;
 mod samples;
+mod series;
 mod start;
 mod teardown;
 mod threads;
@@ -60,6 +61,8 @@ enum Kind {
     Mpi,
     /// CPU time of looking at a job, and what looking often does to it
     Sampler,
+    /// Size of a series on disk
+    Series,
 }
 
 impl Kind {
@@ -72,6 +75,7 @@ impl Kind {
             Self::Threads => "threads",
             Self::Mpi => "mpi",
             Self::Sampler => "sampler",
+            Self::Series => "series",
         }
     }
 
@@ -82,7 +86,7 @@ impl Kind {
             Self::Threads => place.make_venv(account),
             Self::Mpi => place.compile_programs().and_then(|()| place.compile_mpi()),
             Self::Sampler => place.make_sampler_venv(),
-            Self::Start | Self::Memory => Ok(()),
+            Self::Start | Self::Memory | Self::Series => Ok(()),
         }
     }
 
@@ -96,6 +100,7 @@ impl Kind {
             Self::Threads => threads::measure(place, runs.unwrap_or(5)),
             Self::Mpi => mpi::measure(place, runs.unwrap_or(9)),
             Self::Sampler => sampler::measure(place, runs.unwrap_or(5)),
+            Self::Series => series::measure(place, runs.unwrap_or(1)),
         }
     }
 }

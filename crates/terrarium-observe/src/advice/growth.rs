@@ -56,7 +56,7 @@ mod tests {
         assert_eq!(still_growing(&series((0..20).map(|i| (100 + 100 * i).min(900)))), Some(false));
         assert_eq!(still_growing(&series((0..40).map(|i| 100 + 100 * (i % 5)))), Some(false));
         assert_eq!(still_growing(&series([1, 2, 3])), None, "too few looks");
-        assert_eq!(still_growing(&[Sample::at(0); 0]), None);
+        assert_eq!(still_growing(&[]), None);
         let empty: Vec<Sample> = (0..20).map(Sample::at).collect();
         assert_eq!(still_growing(&empty), None, "no data is not 0");
     }

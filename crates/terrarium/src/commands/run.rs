@@ -56,7 +56,7 @@ pub(super) fn run_and_report(
     let record = Record::of(args)?;
     let started = start(&host, &spec)?;
     let mut watch = Watch::new(cpus.len().max(1), args.quiet);
-    watch.gpus = GpusSeen::of(&args, &started);
+    watch.gpus = GpusSeen::of(args, &started);
     let running = match started {
         Started::Job(running) => {
             // Of a job in ranks its holder records.
