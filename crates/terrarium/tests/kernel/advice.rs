@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::report::place;
-use crate::support::{Done, Tier, job, requires, terrarium, tiers_with_memory};
+use crate::support::{Done, Tier, job, not_in_the_virtual_machine, requires, terrarium, tiers_with_memory};
 
 /// Takes what it is given in MiB, and holds it until a look at it is certain.
 const ALLOCATE: &str = "import sys, time\nb = bytearray(int(sys.argv[1]) << 20)\n\
@@ -93,6 +93,8 @@ fn running_out_of_memory_doubles() {
 
 #[test]
 fn page_cache_at_the_limit_is_not_learnt() {
+    // Its /tmp is in memory.
+    not_in_the_virtual_machine!();
     requires!(python().is_some(), "there is no /usr/bin/python3");
     for tier in tiers_with_memory() {
         let history = history("cache", tier);

@@ -139,14 +139,15 @@ fn use_and_memory_of_a_job_are_seen_while_it_runs() {
     let (library, answers) = stub.unwrap();
     for tier in tiers() {
         let file = std::path::Path::new(&library).join(format!("{tier:?}.arrow"));
-        let started = sh(tier, &["--gpus", "0,1", "--record", file.to_str().unwrap()], "sleep 5")
-            .env("CUDA_VISIBLE_DEVICES", "0,1")
-            .env("LD_LIBRARY_PATH", &library)
-            .env("NVML_STUB_FILE", &answers)
-            .env("NVML_STUB_GPUS", "2")
-            .env("NVML_STUB_USE", "70")
-            .start();
-        started.wait_for_processes(3);
+        let started =
+            sh(tier, &["--gpus", "0,1", "--record", file.to_str().unwrap()], "sleep $SECONDS_TO_SLEEP")
+                .env("CUDA_VISIBLE_DEVICES", "0,1")
+                .env("LD_LIBRARY_PATH", &library)
+                .env("NVML_STUB_FILE", &answers)
+                .env("NVML_STUB_GPUS", "2")
+                .env("NVML_STUB_USE", "70")
+                .env("SECONDS_TO_SLEEP", if crate::support::is_small() { "20" } else { "5" })
+                .start();
         let is_sleep = |pid: &u32| {
             fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "sleep")
         };

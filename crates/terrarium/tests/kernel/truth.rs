@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::report::place;
-use crate::support::{Tier, is_small, job, tiers};
+use crate::support::{Tier, is_small, job, not_in_the_virtual_machine, tiers};
 
 const MIB: f64 = (1 << 20) as f64;
 
@@ -97,7 +97,8 @@ fn is_cpu(tier: Tier, report: &Value, truth: f64) {
     let told = format!("{tier:?}: CPU {value:.3} s ({source}), truth {truth:.3} s");
     eprintln!("{told}");
     // What the main process does after it has printed, and processes while they end.
-    assert!(value >= truth * 0.99 && value <= truth * 1.01 + 0.05, "{told}");
+    let rest = if is_small() { 0.5 } else { 0.05 };
+    assert!(value >= truth * 0.99 && value <= truth * 1.01 + rest, "{told}");
 }
 
 #[test]
@@ -187,6 +188,8 @@ fn memory_copied_for_reference_counts() {
 
 #[test]
 fn page_cache_is_not_taken_for_what_a_job_needs() {
+    // Its /tmp is in memory.
+    not_in_the_virtual_machine!();
     let directory = place("cache");
     for tier in tiers() {
         let file = directory.join(format!("{tier:?}"));
