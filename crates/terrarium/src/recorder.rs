@@ -17,6 +17,9 @@ use terrarium_sys::process::{Forked, Namespaces, clone_process, exit_now, set_na
 use crate::error::CliError;
 use crate::whole_file::{Destination, replace};
 
+/// Jobs shorter than this have no series that was not asked for.
+pub(crate) const UNASKED_FROM: Duration = Duration::from_secs(10);
+
 const FLUSH: Duration = Duration::from_secs(10);
 
 /// A part of the run that may be lost, if that is longer.
@@ -43,7 +46,7 @@ pub(crate) struct Recorder {
 impl Recorder {
     /// `asked_for`: by name, so that there will be a file however short the job is.
     pub(crate) fn new(path: PathBuf, start: SeriesStart, asked_for: bool) -> Self {
-        let from = Duration::from_secs(if asked_for { 1 } else { 10 });
+        let from = if asked_for { Duration::from_secs(1) } else { UNASKED_FROM };
         Recorder {
             path,
             start,

@@ -81,7 +81,9 @@ impl Record {
     pub(super) fn remember(&self, report: &RunReport) -> Option<Finding> {
         let directory = self.history.as_deref()?;
         // An absolute path replaces the directory when it is joined to it.
-        let series = self.file.clone().or_else(|| kept::find_series(directory, &report.job.to_string()));
+        let long = report.wall_seconds >= recorder::UNASKED_FROM.as_secs_f64();
+        let find = || long.then(|| kept::find_series(directory, &report.job.to_string())).flatten();
+        let series = self.file.clone().or_else(find);
         history::add(directory, report, series)
     }
 }
