@@ -3,9 +3,9 @@
 //! A line is appended in one write, so that runs that end at once do not disturb each other; nodes that share a home have
 //! files of their own, because network file systems do not promise that. A line that a full disk cut is passed over.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ pub fn read(directory: &Path) -> io::Result<History> {
     paths.retain(|path| path.to_string_lossy().ends_with(ENDING));
     paths.sort();
     for path in paths {
-        let file = match OpenOptions::new().read(true).custom_flags(NO_FOLLOW).open(&path) {
+        let file = match open_plain(OpenOptions::new().read(true), &path) {
             Ok(file) => file,
             Err(error) => {
                 history.problems.push(format!("{}: {error}", path.display()));
@@ -89,8 +89,11 @@ fn read_lines(mut file: impl BufRead, path: &Path, history: &mut History) {
     }
 }
 
-/// A link that somebody else put there is not followed.
-const NO_FOLLOW: i32 = nix::libc::O_NOFOLLOW;
+/// Opens what must be a plain file: a link that somebody else put there is not followed, and nobody waits for a pipe.
+fn open_plain(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let file = options.custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no plain file")) }
+}
 
 /// Makes the directory, for its owner alone.
 pub fn make(directory: &Path) -> io::Result<()> {
@@ -107,10 +110,16 @@ pub fn append(directory: &Path, entry: &Entry) -> io::Result<()> {
     let name = plain(&entry.report.host) + ENDING;
     let path = directory.join(name);
     let mut options = OpenOptions::new();
-    options.read(true).append(true).create(true).mode(0o600).custom_flags(NO_FOLLOW);
-    let mut file = options.open(&path)?;
-    // Only against being cut to its half meanwhile; a lock that is not to be had is no reason to lose the line.
-    let locked = lock(&file);
+    options.read(true).append(true).create(true).mode(0o600);
+    let (mut file, locked) = loop {
+        let file = open_plain(&mut options, &path)?;
+        // Only against being cut to its half meanwhile; a lock that is not to be had is no reason to lose the line.
+        let locked = lock(&file);
+        // Whoever had the lock before may have put another file in its place.
+        if !locked || is_at(&file, &path) {
+            break (file, locked);
+        }
+    };
     let length = file.seek(SeekFrom::End(0))?;
     let mut last = [b'\n'];
     if length > 0 && file.read_exact_at(&mut last, length - 1).is_ok() && last != [b'\n'] {
@@ -125,13 +134,26 @@ pub fn append(directory: &Path, entry: &Entry) -> io::Result<()> {
 }
 
 fn lock(file: &File) -> bool {
-    for _ in 0..20 {
-        if file.try_lock().is_ok() {
-            return true;
+    // For those before us, of whom there may be hundreds; one that was stopped is not waited for.
+    for _ in 0..200 {
+        match file.try_lock() {
+            Ok(()) => return true,
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
+            // The file system has no locks.
+            Err(TryLockError::Error(_)) => return false,
         }
-        std::thread::sleep(Duration::from_millis(10));
     }
     false
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    let id = |m: fs::Metadata| (m.dev(), m.ino());
+    match (file.metadata().map(id), fs::symlink_metadata(path).map(id)) {
+        (Ok(ours), Ok(there)) => ours == there,
+        // What cannot be told is taken for the same, so that this ends.
+        (_, Err(error)) => error.kind() != io::ErrorKind::NotFound,
+        (Err(_), _) => true,
+    }
 }
 
 /// Keeps the newer half of the lines.
@@ -184,11 +206,21 @@ pub fn find_series(directory: &Path, job: &str) -> Option<PathBuf> {
     Some(Path::new("series").join(name))
 }
 
+/// Whether a file below `series` has a name that [`series_of`] gives: what the user put there is not ours to remove.
+fn is_series(name: &str) -> bool {
+    let parts: Option<Vec<&str>> = name.strip_suffix(".arrow").map(|name| name.split('-').collect());
+    let is_number = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    // Time, host, which may have hyphens of its own, and the three numbers of a job.
+    parts.is_some_and(|parts| {
+        parts.len() >= 5 && is_number(&parts[0]) && parts[parts.len() - 3..].iter().all(is_number)
+    })
+}
+
 /// Removes the oldest series beyond what is kept.
 pub fn trim_series(directory: &Path) -> io::Result<()> {
     let mut files: Vec<(PathBuf, u64)> = fs::read_dir(directory.join("series"))?
         .flatten()
-        .filter(|f| f.path().extension().is_some_and(|e| e == "arrow"))
+        .filter(|f| f.file_name().to_str().is_some_and(is_series))
         .filter_map(|f| Some((f.path(), f.metadata().ok()?.len())))
         .collect();
     // The newest first.
@@ -282,9 +314,11 @@ mod tests {
         for i in 0..SERIES + 3 {
             let path = series_of("n1", 1_770_000_000.0 + i as f64, "1-2-3");
             fs::write(dir.path().join(path), "x").unwrap();
+            fs::write(dir.path().join(format!("series/1-of-mine-{i}.arrow")), "x").unwrap();
         }
         trim_series(dir.path()).unwrap();
-        assert_eq!(fs::read_dir(dir.path().join("series")).unwrap().count(), SERIES);
+        let left = fs::read_dir(dir.path().join("series")).unwrap().count();
+        assert_eq!(left, SERIES + (SERIES + 3), "what has another name stays");
         assert!(!dir.path().join(series_of("n1", 1_770_000_002.0, "1-2-3")).exists());
         assert!(dir.path().join(series_of("n1", 1_770_000_003.0, "1-2-3")).exists());
     }
@@ -298,5 +332,37 @@ mod tests {
         assert!(append(dir.path(), &entry(1.0, "n")).is_err());
         assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
         assert_eq!(read(dir.path()).unwrap().problems.len(), 1);
+    }
+
+    #[test]
+    fn a_pipe_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        nix::unistd::mkfifo(&dir.path().join("n.jsonl"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(append(dir.path(), &entry(1.0, "n")).is_err());
+        let problems = read(dir.path()).unwrap().problems;
+        assert!(problems[0].contains("no plain file"), "{problems:?}");
+    }
+
+    #[test]
+    fn no_line_is_lost_while_the_file_is_cut() {
+        let dir = tempfile::tempdir().unwrap();
+        append(dir.path(), &entry(1.0, "n")).unwrap();
+        let path = dir.path().join("n.jsonl");
+        // The one that cuts it has the lock; the other has the old file open by then.
+        let held = File::open(&path).unwrap();
+        held.lock().unwrap();
+        std::thread::scope(|scope| {
+            let adds = scope.spawn(|| append(dir.path(), &entry(9.0, "n")));
+            let is_it = |f: &fs::DirEntry| fs::read_link(f.path()).is_ok_and(|to| to == path);
+            while fs::read_dir("/proc/self/fd").unwrap().flatten().filter(is_it).count() < 2 {
+                std::thread::yield_now();
+            }
+            let other = dir.path().join("other");
+            fs::write(&other, "").unwrap();
+            fs::rename(&other, &path).unwrap();
+            drop(held);
+            adds.join().unwrap().unwrap();
+        });
+        assert_eq!(read(dir.path()).unwrap().entries.len(), 1);
     }
 }

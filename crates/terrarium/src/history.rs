@@ -7,6 +7,8 @@ use terrarium_core::Finding;
 use terrarium_core::report::RunReport;
 use terrarium_observe::history::{self, Entry};
 
+use crate::recorder::{UNASKED_FROM, in_time};
+
 /// Names another directory for the history, or switches it off.
 const VARIABLE: &str = "TERRARIUM_HISTORY";
 
@@ -32,15 +34,25 @@ fn choose(variable: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     }
 }
 
-/// Adds a run; what hinders it is told, for the run itself is none the worse for it.
+/// Adds a run, with its series if it was recorded elsewhere; what hinders it is told, for the run itself is none the worse
+/// for it.
 pub(crate) fn add(
     directory: &std::path::Path,
     report: &RunReport,
-    series: Option<PathBuf>,
+    series: Option<&std::path::Path>,
 ) -> Option<Finding> {
-    let entry = Entry { report: report.clone(), series };
-    let error = history::append(directory, &entry).err()?;
-    Some(not_written(directory, &error.to_string()))
+    let append = || {
+        // An absolute path replaces the directory when it is joined to it.
+        let series = series.map(PathBuf::from);
+        let long = report.wall_seconds >= UNASKED_FROM.as_secs_f64();
+        let find = || history::find_series(directory, &report.job.to_string());
+        let series = series.or_else(|| if long { find() } else { None });
+        history::append(directory, &Entry { report: report.clone(), series }).map_err(|e| e.to_string())
+    };
+    // For a job that took no time another process would be the most of it; and its home has just been there.
+    let is_short = report.wall_seconds < 1.0;
+    let appended = if is_short { append() } else { in_time(&append) };
+    appended.err().map(|why| not_written(directory, &why))
 }
 
 pub(crate) fn not_written(directory: &std::path::Path, why: &str) -> Finding {

@@ -86,7 +86,6 @@ impl Recorder {
             self.writer = start_writer(&self.path, &self.start);
         }
         let deadline = Instant::now() + PATIENCE;
-        let late = || format!("the file system did not answer within {} s", PATIENCE.as_secs());
         let Some((channel, pid)) = self.writer.take() else {
             return Err("no process could be started".to_owned());
         };
@@ -106,30 +105,17 @@ impl Recorder {
                 }
             }
         }
-        let answered = channel.wait(deadline.saturating_duration_since(Instant::now()));
-        let mut buffer = [0; 1024];
-        let answer = match channel.receive(&mut buffer) {
-            Ok(Incoming::Message(n, _)) if answered => {
-                Some(String::from_utf8_lossy(&buffer[1..n]).into_owned())
-            }
-            Ok(Incoming::Nothing) => None,
-            _ => Some("its writer was killed".to_owned()),
-        };
-        if answer.is_none() {
-            let _ = signal_one(pid, 9);
-        }
-        // One that waits in the kernel cannot be killed, and is left to it.
-        let _ = wait_for(pid, answer.is_some());
-        match answer {
-            Some(answer) if answer.is_empty() => Ok(Some(self.path)),
-            Some(why) => Err(why),
-            None => Err(late()),
-        }
+        answer(&channel, pid, deadline).map(|()| Some(self.path))
     }
 }
 
 /// Forks the process that writes.
 fn start_writer(path: &Path, start: &SeriesStart) -> Option<(Channel, i32)> {
+    start_process(&|channel| write_series(channel, path, start))
+}
+
+/// Forks a process that does something, says how that went, and ends.
+fn start_process(work: &dyn Fn(&Channel) -> Result<(), String>) -> Option<(Channel, i32)> {
     let (ours, theirs) = Channel::pair().ok()?;
     match clone_process(Namespaces::default()).ok()? {
         Forked::Child => {
@@ -138,12 +124,42 @@ fn start_writer(path: &Path, start: &SeriesStart) -> Option<(Channel, i32)> {
             let_go_of_standard_files(true);
             close_from(3, &[theirs.as_fd().as_raw_fd()]);
             set_name("terrarium-rec");
-            let why = write_series(&theirs, path, start).err().unwrap_or_default();
+            let why = work(&theirs).err().unwrap_or_default();
             let answer = [b"a", &why.as_bytes()[..why.len().min(1000)]].concat();
             let _ = theirs.send(&answer, None);
             exit_now(0)
         }
         Forked::Parent(pid) => Some((ours, pid)),
+    }
+}
+
+/// What such a process said; one that says nothing in time is given up.
+fn answer(channel: &Channel, pid: i32, deadline: Instant) -> Result<(), String> {
+    let answered = channel.wait(deadline.saturating_duration_since(Instant::now()));
+    let mut buffer = [0; 1024];
+    let answer = match channel.receive(&mut buffer) {
+        Ok(Incoming::Message(n, _)) if answered => Some(String::from_utf8_lossy(&buffer[1..n]).into_owned()),
+        Ok(Incoming::Nothing) => None,
+        _ => Some("its writer was killed".to_owned()),
+    };
+    if answer.is_none() {
+        let _ = signal_one(pid, 9);
+    }
+    // One that waits in the kernel cannot be killed, and is left to it.
+    let _ = wait_for(pid, answer.is_some());
+    match answer {
+        Some(answer) if answer.is_empty() => Ok(()),
+        Some(why) => Err(why),
+        None => Err(format!("the file system did not answer within {} s", PATIENCE.as_secs())),
+    }
+}
+
+/// Does something with files in a process of its own, so that a file system that hangs holds nobody up for long.
+pub(crate) fn in_time(work: &dyn Fn() -> Result<(), String>) -> Result<(), String> {
+    match start_process(&|_| work()) {
+        Some((channel, pid)) => answer(&channel, pid, Instant::now() + PATIENCE),
+        // No more processes may be started.
+        None => work(),
     }
 }
 

@@ -133,8 +133,14 @@ pub(crate) fn memory_line(report: &RunReport) -> Option<String> {
             _ => line.push_str(&format!(" of {} ({} %)", limit.value, percent(peak.value, limit.value))),
         }
     }
-    if peak.source == Source::Sampled {
-        line.push_str(", seen in samples: short peaks are missing");
+    match peak.source {
+        Source::Sampled => line.push_str(", seen in samples: short peaks are missing"),
+        Source::SampledSum => {
+            line.push_str(
+                ", added up over processes: what they share may count several times, short peaks are missing",
+            );
+        }
+        Source::Cgroup | Source::Wait4 => {}
     }
     if report.end != End::OutOfMemory && report.usage.memory_saturated {
         line.push_str("; it met the limit, so what it would have used is not known");

@@ -62,7 +62,7 @@ impl Record {
             Ok(None) => None,
             Ok(Some(_)) => {
                 if let Some(directory) = self.history.as_ref().filter(|_| self.file.is_none()) {
-                    let _ = kept::trim_series(directory);
+                    let _ = recorder::in_time(&|| kept::trim_series(directory).map_err(|e| e.to_string()));
                 }
                 None
             }
@@ -80,10 +80,6 @@ impl Record {
     /// Adds the run to the history; what hindered it.
     pub(super) fn remember(&self, report: &RunReport) -> Option<Finding> {
         let directory = self.history.as_deref()?;
-        // An absolute path replaces the directory when it is joined to it.
-        let long = report.wall_seconds >= recorder::UNASKED_FROM.as_secs_f64();
-        let find = || long.then(|| kept::find_series(directory, &report.job.to_string())).flatten();
-        let series = self.file.clone().or_else(find);
-        history::add(directory, report, series)
+        history::add(directory, report, self.file.as_deref())
     }
 }

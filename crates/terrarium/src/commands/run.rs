@@ -109,14 +109,14 @@ pub(super) fn run_and_report(
     } else if report.end == End::Survivors {
         summary::print_survivors(&report);
     }
-    if let Some(finding) = record.remember(&report).filter(|_| !args.quiet) {
-        summary::print_finding(&finding);
-    }
     if let Some(destination) = &mut destination
         && let Err(source) = json(&report).and_then(|text| destination.write(&text))
     {
         // The job's status is worth more than ours.
         CliError::Report { path: destination.path().to_owned(), source }.print();
+    }
+    if let Some(finding) = record.remember(&report).filter(|_| !args.quiet) {
+        summary::print_finding(&finding);
     }
     Ok((report.exit_status, Some(report)))
 }

@@ -295,13 +295,13 @@ fn a_process_in_uninterruptible_sleep_is_named() {
 }
 
 /// A small file system that is frozen: who writes to it waits, uninterruptibly, until it is dropped.
-struct FrozenDisk {
-    mount: std::path::PathBuf,
+pub(crate) struct FrozenDisk {
+    pub(crate) mount: std::path::PathBuf,
     _directory: tempfile::TempDir,
 }
 
 impl FrozenDisk {
-    fn new() -> Option<FrozenDisk> {
+    pub(crate) fn new() -> Option<FrozenDisk> {
         let directory = tempfile::tempdir().unwrap();
         let (image, mount) = (directory.path().join("image"), directory.path().join("mount"));
         fs::create_dir(&mount).unwrap();

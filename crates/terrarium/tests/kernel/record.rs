@@ -8,6 +8,7 @@ use terrarium_core::sample::Metric;
 use terrarium_observe::history;
 use terrarium_observe::series::{self, Series};
 
+use crate::contain::FrozenDisk;
 use crate::support::{
     Tier, directory, job, marked, not_in_the_virtual_machine, requires, sh, terrarium, tiers, wait_until,
     workspace,
@@ -181,6 +182,30 @@ fn a_history_that_cannot_be_written_is_told_and_costs_nothing() {
         done.code_is(3);
         assert!(!done.err.contains("history"), "{}", done.err);
     }
+}
+
+#[test]
+fn a_history_that_hangs_holds_nobody_for_ever() {
+    not_in_the_virtual_machine!();
+    requires!(tiers().contains(&Tier::Root), "freezing a file system needs root");
+    let Some(frozen) = FrozenDisk::new() else {
+        crate::support::skip("no loop device, or no ext4, to freeze a file system with");
+        return;
+    };
+    let report = place("hangs").join("report.json");
+    let started = sh(Tier::Root, &["--report", report.to_str().unwrap()], "exit 3")
+        .env("TERRARIUM_HISTORY", frozen.mount.join("history").to_str().unwrap())
+        .start();
+    let mut child = started.child;
+    // It is there before anything that hangs is touched.
+    wait_until("the report", || report.exists());
+    // Long after its patience this would be the test's.
+    wait_until("its end", || child.try_wait().unwrap().is_some());
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    let mut err = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut err).unwrap();
+    assert!(err.contains("did not answer within 10 s"), "{err}");
+    drop(frozen);
 }
 
 #[test]
