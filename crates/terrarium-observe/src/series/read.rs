@@ -59,7 +59,8 @@ pub fn read(mut file: impl Read) -> Result<Series, SeriesError> {
     let mut damage = None;
     for (message, body) in &mut messages {
         let decoded = message.header_as_record_batch().ok_or("a message is no record batch");
-        if let Err(why) = decoded.and_then(|batch| decode(&batch, body, &columns, bytes.len(), &mut samples)) {
+        if let Err(why) = decoded.and_then(|batch| decode(&batch, body, &columns, bytes.len(), &mut samples))
+        {
             damage = Some(why);
             break;
         }
