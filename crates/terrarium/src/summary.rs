@@ -188,9 +188,11 @@ fn left_lines(report: &RunReport) -> Vec<String> {
     lines
 }
 
-/// A process chooses its own name, and a file's: no control characters reach the terminal.
+/// A process chooses its own name, and a file's: no control characters reach the terminal, nor the marks that turn the
+/// direction of text, by which one name could look like another.
 pub(crate) fn printable(name: &str) -> String {
-    name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    let shows = |c: char| !c.is_control() && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    name.chars().map(|c| if shows(c) { c } else { '?' }).collect()
 }
 
 fn held_line(report: &RunReport) -> String {

@@ -12,8 +12,11 @@ use super::{REPORT_KEY, START_KEY, Series, SeriesError};
 /// No series is as large: at 10 looks a second this is more than three years.
 const LARGEST: u64 = 1 << 30;
 
-/// In one record batch; terrarium writes 4,096.
-const MOST_ROWS: usize = 1 << 24;
+/// In one record batch; terrarium writes 4,096. A batch of nothing but zeros takes a few bytes of file, however long it is.
+const MOST_ROWS: usize = 1 << 16;
+
+/// In one series: three months at one look a second, and 2.5 GiB of memory to read it.
+const MOST_SAMPLES: usize = 1 << 23;
 
 /// Buffers are filled up to a multiple of 64 bytes.
 const PADDING: usize = 64;
@@ -29,9 +32,13 @@ fn foreign(why: impl Into<String>) -> SeriesError {
 ///
 /// The messages are taken one after the other, so that a file without its end gives what it has. Everything is checked
 /// before it is used: decoders of Arrow panic on damaged files.
-pub fn read(file: impl Read) -> Result<Series, SeriesError> {
+pub fn read(mut file: impl Read) -> Result<Series, SeriesError> {
     let mut bytes = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    file.by_ref().take(4096).read_to_end(&mut bytes)?;
+    // What is something else may have no end.
+    if bytes.starts_with(HEADER) {
+        file.take(LARGEST + 1 - bytes.len() as u64).read_to_end(&mut bytes)?;
+    }
     if bytes.len() as u64 > LARGEST {
         return Err(foreign("it is larger than any series (1 GiB)"));
     }
@@ -52,7 +59,8 @@ pub fn read(file: impl Read) -> Result<Series, SeriesError> {
     let mut damage = None;
     for (message, body) in &mut messages {
         let decoded = message.header_as_record_batch().ok_or("a message is no record batch");
-        if let Err(why) = decoded.and_then(|batch| decode(&batch, body, &columns, &mut samples)) {
+        if let Err(why) = decoded.and_then(|batch| decode(&batch, body, &columns, bytes.len(), &mut samples))
+        {
             damage = Some(why);
             break;
         }
@@ -150,6 +158,7 @@ fn decode(
     batch: &RecordBatch<'_>,
     body: &[u8],
     columns: &[Column],
+    file_size: usize,
     out: &mut Vec<Sample>,
 ) -> Result<(), &'static str> {
     const DAMAGED: &str = "a record is damaged";
@@ -166,6 +175,14 @@ fn decode(
         let raw = body.get(offset..offset.checked_add(length)?)?;
         unpack(raw, compressed, longest)
     };
+    // Time alone takes more than a byte a look: what claims to hold more was made to fill the reader's memory.
+    let so_far = out.len() + rows;
+    if so_far > file_size {
+        return Err("a record claims to hold more looks than there is room for");
+    }
+    if so_far > MOST_SAMPLES {
+        return Err("it holds more looks than can be read (8 million)");
+    }
     let mut samples = vec![Sample::default(); rows];
     for (i, column) in columns.iter().enumerate() {
         let valid = buffer(2 * i, rows.div_ceil(8) + PADDING).ok_or(DAMAGED)?;
@@ -341,6 +358,45 @@ mod tests {
             let SeriesError::Foreign { why } = read(bytes).unwrap_err() else { panic!() };
             assert!(why.contains(part), "{why}");
         }
+    }
+
+    /// A batch of zeros: a few hundred bytes, whatever its length.
+    fn zeros(rows: usize, batches: usize) -> Vec<u8> {
+        use arrow_ipc::writer::{FileWriter, IpcWriteOptions};
+        let text = serde_json::to_string(&start()).unwrap();
+        let schema = super::super::columns::schema([(START_KEY.to_owned(), text)].into());
+        let samples = vec![Sample::at(0); rows];
+        let batch = super::super::columns::batch(&schema, &samples).unwrap();
+        let options = IpcWriteOptions::try_new(8, false, arrow_ipc::MetadataVersion::V5).unwrap();
+        let options = options.try_with_compression(Some(CompressionType::ZSTD)).unwrap();
+        let mut file = FileWriter::try_new_with_options(Vec::new(), &schema, options).unwrap();
+        (0..batches).for_each(|_| file.write(&batch).unwrap());
+        file.finish().unwrap();
+        file.into_inner().unwrap()
+    }
+
+    #[test]
+    fn a_small_file_takes_no_large_memory() {
+        for (rows, batches) in [(MOST_ROWS + 1, 1), (60_000, 40), (4096, 200)] {
+            let file = zeros(rows, batches);
+            let series = read(&file[..]).unwrap();
+            assert!(series.damage.is_some() && series.samples.len() <= file.len(), "{rows} × {batches}");
+            assert!(series.samples.len() < rows * batches);
+        }
+    }
+
+    #[test]
+    fn what_has_no_end_is_not_read_to_it() {
+        let SeriesError::Foreign { why } = read(std::io::repeat(0)).unwrap_err() else { panic!() };
+        assert!(why.contains("no Arrow file"), "{why}");
+    }
+
+    #[test]
+    fn the_steadiest_job_is_no_bomb() {
+        let mut encoder = Encoder::new(start()).unwrap();
+        (0..100_000).for_each(|i| encoder.push(Sample::at(i * 1000)).unwrap());
+        let series = read(&encoder.file(None).unwrap()[..]).unwrap();
+        assert_eq!((series.samples.len(), series.damage), (100_000, None));
     }
 
     proptest! {

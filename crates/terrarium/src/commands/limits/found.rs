@@ -11,6 +11,9 @@ use terrarium_sys::allocate::{self, Resource};
 /// v1 writes "no limit" as the largest multiple of a page.
 const V1_NO_LIMIT: u64 = 1 << 62;
 
+/// What a program needs beside the memory that it takes.
+const PROGRAM: u64 = 32 << 20;
+
 /// A cgroup at or above this process with a memory limit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Above {
@@ -51,12 +54,20 @@ impl Found {
         Found { memory_available: available, ulimits, cgroup, batch_job }
     }
 
-    /// How much may be taken at once without anybody else noticing: a quarter of what is there.
+    /// How much may be taken at once without anybody else noticing: a quarter of what is there; and no more than the session's own
+    /// limits let one process have, or they would be measured instead.
     pub(super) fn room(&self) -> u64 {
         let in_cgroup = self.cgroup.as_ref().map(|c| c.bytes.saturating_sub(c.used.unwrap_or(0)));
         let all = [self.memory_available, in_cgroup].into_iter().flatten().min();
         // Not known: as if there were 1 GiB.
-        all.unwrap_or(1 << 30) / 4
+        let quarter = all.unwrap_or(1 << 30) / 4;
+        let own = self.ulimits.iter().filter(|(letter, _)| *letter != 'm');
+        own.map(|(_, bytes)| bytes.saturating_sub(PROGRAM)).fold(quarter, u64::min)
+    }
+
+    /// In a job of terrarium's, whose cgroup may have a limit that is out of sight: it is in a namespace below it.
+    pub(super) fn may_be_hidden(&self, in_job: bool) -> bool {
+        in_job && self.cgroup.is_none()
     }
 }
 
@@ -129,5 +140,19 @@ mod tests {
         assert_eq!(found(Some(400), 1000, None).room(), 100);
         assert_eq!(found(Some(4000), 1000, Some(200)).room(), 200);
         assert_eq!(found(None, 1000, Some(2000)).room(), 0);
+    }
+
+    #[test]
+    fn the_sessions_own_limits_are_not_what_is_measured() {
+        let mut found = Found {
+            memory_available: Some(4 << 30),
+            ulimits: vec![('m', 1), ('v', 300 << 20)],
+            cgroup: None,
+            batch_job: None,
+        };
+        assert_eq!(found.room(), 268 << 20);
+        found.ulimits.push(('d', 1 << 20));
+        assert_eq!(found.room(), 0);
+        assert!(found.may_be_hidden(true) && !found.may_be_hidden(false));
     }
 }

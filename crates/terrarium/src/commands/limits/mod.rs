@@ -117,9 +117,9 @@ fn choose_limit(wanted: Option<Bytes>, room: u64) -> Result<u64, CliError> {
         ))),
         None if most >= SMALLEST => Ok(most.min(LIMIT)),
         Some(Bytes(wanted)) if most >= SMALLEST => Ok(wanted),
-        _ => {
-            Err(CliError::Conflict("there is not enough free memory here to measure without harm".to_owned()))
-        }
+        _ => Err(CliError::Conflict(
+            "there is not enough free memory here, or too low a limit, to measure without harm".to_owned(),
+        )),
     }
 }
 
@@ -127,6 +127,13 @@ fn choose_limit(wanted: Option<Bytes>, room: u64) -> Result<u64, CliError> {
 pub(crate) fn run(args: &LimitsArgs) -> Result<u8, CliError> {
     let started = Instant::now();
     let found = Found::look(&Host::default());
+    if args.limit.is_none() && found.may_be_hidden(std::env::var_os("TERRARIUM_JOB").is_some()) {
+        return Err(CliError::Conflict(
+            "this is in a job of terrarium, whose own limit is not seen from here: going beyond it would end the job; name a \
+             size of which five times fits into it, for example --limit 32M"
+                .to_owned(),
+        ));
+    }
     let limit = choose_limit(args.limit, found.room())?;
     let program = std::env::current_exe().map_err(|e| CliError::Conflict(format!("/proc/self/exe: {e}")))?;
     let mut jails = Jails { program, python: Err("not looked for".to_owned()), has_mounts: true };
@@ -181,10 +188,10 @@ pub(crate) fn run(args: &LimitsArgs) -> Result<u8, CliError> {
     measured.holes = holes::holes(&measured);
     measured.seconds = started.elapsed().as_secs_f64();
     if args.json {
-        out::print(serde_json::to_string_pretty(&measured).unwrap_or_default());
+        out::result(serde_json::to_string_pretty(&measured).unwrap_or_default())?;
     } else {
         for line in table::lines(&measured) {
-            out::print(line);
+            out::result(line)?;
         }
     }
     Ok(0)

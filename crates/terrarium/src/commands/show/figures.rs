@@ -92,7 +92,10 @@ pub(super) fn points(series: &Series, metric: Metric) -> Vec<Point> {
     // A rate is so from the value before on, and before the first is the start.
     let first = values.iter().find_map(|(_, value)| *value).filter(|_| metric.kind() == Kind::Delta);
     let start = first.filter(|first| first.at <= gap(series)).map(|first| (0.0, Some(first.value)));
-    start.into_iter().chain(values.into_iter().map(|(at, value)| (at, value.map(|v| v.value)))).collect()
+    // That value covers the looks before it, too.
+    let from = start.and_then(|_| values.iter().position(|(_, value)| value.is_some())).unwrap_or(0);
+    let later = values.into_iter().skip(from);
+    start.into_iter().chain(later.map(|(at, value)| (at, value.map(|v| v.value)))).collect()
 }
 
 fn values(series: &Series, metric: Metric) -> Vec<(f64, Option<Value>)> {
@@ -129,13 +132,14 @@ fn rates(series: &Series, metric: Metric) -> Vec<(f64, Option<Value>)> {
     let interval = series.start.interval_ms as f64 / 1e3;
     let shortest = (interval / 2.0).min(duration(series) * SHORTEST_PART).max(0.01);
     let mut points: Vec<(f64, Option<Value>)> = Vec::new();
-    let (mut from, mut sum) = (0.0, 0.0);
+    let (mut from, mut counted, mut sum) = (0.0, 0.0, 0.0);
     for (at, sample) in times(series).into_iter().zip(&series.samples) {
         let Some(added) = sample.get(metric) else {
             points.push((at, None));
             continue;
         };
         sum += added as f64;
+        counted = at;
         let span = at - from;
         if span < shortest {
             continue;
@@ -143,11 +147,14 @@ fn rates(series: &Series, metric: Metric) -> Vec<(f64, Option<Value>)> {
         points.push((at, Some(Value { at, value: sum * factor / span, weight: span })));
         (from, sum) = (at, 0.0);
     }
-    // What came in the moment after the last point: it belongs to it.
+    // What came in the moment after the last point belongs to it, and so does that moment: a rate is never more than was counted
+    // in its time.
+    let rest = counted - from;
     if sum > 0.0
         && let Some(value) = points.iter_mut().rev().find_map(|(_, value)| value.as_mut())
     {
-        value.value += sum * factor / value.weight;
+        value.value = (value.value * value.weight + sum * factor) / (value.weight + rest);
+        value.weight += rest;
     }
     points
 }
@@ -234,9 +241,24 @@ mod tests {
     }
 
     #[test]
+    fn the_last_look_makes_no_peak() {
+        // It comes when the job ends, here almost half an interval after the one before: one CPU, busy throughout.
+        let mut looks: Vec<_> = (1..=20).map(|i| (i * 1000, Some(1000))).collect();
+        looks.push((20_450, Some(450)));
+        let figures = figures(&series(&looks, Metric::Cpu), Metric::Cpu).unwrap();
+        assert!((figures.max - 1.0).abs() < 1e-9 && (figures.mean - 1.0).abs() < 1e-9, "{figures:?}");
+    }
+
+    #[test]
     fn a_job_of_a_moment_has_rates_too() {
         let series = series(&[(40, Some(30)), (80, Some(50))], Metric::Cpu);
         assert_eq!(points(&series, Metric::Cpu), [(0.0, Some(0.75)), (0.04, Some(0.75)), (0.08, Some(1.25))]);
+    }
+
+    #[test]
+    fn a_rate_has_no_gap_before_its_first_value() {
+        let series = series(&[(100, None), (300, None), (1000, Some(500))], Metric::Cpu);
+        assert_eq!(points(&series, Metric::Cpu), [(0.0, Some(0.5)), (1.0, Some(0.5))]);
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(crate) type Line = Vec<(String, Look)>;
 /// How a job starts, where there is none.
 const NONE: [&str; 2] =
     ["No terrarium job runs on this node.", "Start one:  terrarium run -- python3 train.py"];
+/// Where others may run that cannot be seen.
+const NONE_SEEN: &str = "No terrarium job is to be seen on this node.";
 
 const HELP: &[&str] = &[
     "up down j k    choose a job, or scroll          enter   its processes",
@@ -175,8 +177,10 @@ pub(crate) fn table(screen: &Screen, view: &View, columns: Option<usize>) -> Vec
 /// Why there is nothing to show, and what is not shown.
 pub(crate) fn remarks(view: &View) -> Vec<String> {
     let mut lines = Vec::new();
-    if view.rows.is_empty() {
-        lines.extend(NONE.map(str::to_owned));
+    match (view.rows.is_empty(), view.partly) {
+        (true, false) => lines.extend(NONE.map(str::to_owned)),
+        (true, true) => lines.push(NONE_SEEN.to_owned()),
+        _ => {}
     }
     if view.partly {
         lines.push(match view.hidden {
@@ -260,14 +264,17 @@ fn title(columns: &[(&str, usize, bool, bool)], reverse: bool, last: &str) -> Li
 fn list(screen: &mut Screen, view: &View, columns: usize, lines: usize, out: &mut Vec<Line>) {
     let outer = || view.rows.iter().filter(|row| row.inside.is_none());
     let jobs = view.rows.len();
-    let cpu: f64 = outer().filter_map(|row| row.cpu).sum();
+    // At the first look nobody's is known yet, and where there is nobody it is 0 (an empty sum of f64 is -0).
+    let known: Vec<f64> = outer().filter_map(|row| row.cpu).collect();
+    let unknown = known.is_empty() && jobs > 0;
+    let cpu = dash((!unknown).then(|| known.iter().fold(0.0, |a, b| a + b)), |cpu| format!("{cpu:.2}"));
     let memory: u64 = outer().filter_map(|row| row.memory.map(|m| m.bytes.0)).sum();
     let bound = if outer().any(|row| row.memory.is_some_and(|m| m.at_most)) { "≤" } else { "" };
     let mut head = vec![
         (format!("{jobs} {}", if jobs == 1 { "job" } else { "jobs" }), Look::Bold),
         (
             format!(
-                "  {cpu:.2} of {} CPUs  {bound}{} of {}  {}",
+                "  {cpu} of {} CPUs  {bound}{} of {}  {}",
                 view.cpus,
                 size(Bytes(memory)),
                 size(Bytes(view.node_memory)),

@@ -205,7 +205,20 @@ fn nothing_to_show() {
     assert_eq!(got[2..4], NONE);
     view.partly = true;
     view.hidden = 3;
-    assert!(remarks(&view).last().unwrap().contains("3 more"));
+    let remarks = remarks(&view);
+    assert!(remarks.last().unwrap().contains("3 more") && remarks[0] == NONE_SEEN, "{remarks:?}");
+}
+
+#[test]
+fn use_that_is_not_known_yet_is_no_figure() {
+    let head = |cpu| {
+        let view = View { rows: vec![row(1, "ada", cpu, "x")], cpus: 4, ..view() };
+        picture(&mut Screen::default(), &view, 80, 6)[0].clone()
+    };
+    assert!(head(None).starts_with("1 job  - of 4 CPUs"), "{}", head(None));
+    assert!(head(Some(0.0)).starts_with("1 job  0.00 of 4 CPUs"), "{}", head(Some(0.0)));
+    let none = picture(&mut Screen::default(), &View::default(), 80, 6);
+    assert!(!none[0].contains("-0"), "{none:?}");
 }
 
 #[test]

@@ -39,17 +39,17 @@ pub(crate) fn run(args: &TopArgs) -> Result<u8, CliError> {
     if args.json {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|t| t.as_secs_f64());
         let document = Document::new(&view, time, interval);
-        out::print(serde_json::to_string_pretty(&document).unwrap_or_default());
+        out::result(serde_json::to_string_pretty(&document).unwrap_or_default())?;
     } else {
-        print(args, &view);
+        print(args, &view)?;
     }
     Ok(0)
 }
 
 /// The table; with `--job` also what the screen says of one job.
-fn print(args: &TopArgs, view: &View) {
+fn print(args: &TopArgs, view: &View) -> Result<(), CliError> {
     let style = style();
-    let line = |text: &str| out::print(if style.unicode { text.to_owned() } else { text::ascii(text) });
+    let line = |text: &str| out::result(if style.unicode { text.to_owned() } else { text::ascii(text) });
     // Who has chosen jobs is not told how to start one.
     let chosen = args.user.is_some() || args.job.is_some();
     if view.rows.is_empty() && chosen {
@@ -60,20 +60,21 @@ fn print(args: &TopArgs, view: &View) {
         // To a terminal, lines of its width; to a program, all there is.
         let columns = std::io::stdout().is_terminal().then(|| live::room().0);
         for text in draw::table(&screen, view, columns) {
-            line(&text);
+            line(&text)?;
         }
     }
     if args.job.is_some() {
         for row in &view.rows {
-            line("");
+            line("")?;
             for text in draw::parts(&screen, row) {
-                line(&text);
+                line(&text)?;
             }
         }
     }
     for text in draw::remarks(view) {
-        line(&text);
+        line(&text)?;
     }
+    Ok(())
 }
 
 fn style() -> Style {
