@@ -1,6 +1,5 @@
 //! `terrarium advise`: what to ask for, from the history.
 
-use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +20,9 @@ use super::interpreter;
 
 /// Series are read of so many runs, the newest: they serve CPUs and growth, where the last ones tell.
 const SERIES_READ: usize = 20;
+
+/// Of what cannot be read in the history, so much is told.
+const PROBLEMS: usize = 5;
 
 /// Returns the exit code.
 pub(crate) fn run(args: &AdviseArgs) -> Result<u8, CliError> {
@@ -68,8 +70,11 @@ pub(super) fn after(
 fn read(directory: &Path) -> Result<Vec<Entry>, CliError> {
     let history = history::read(directory)
         .map_err(|source| CliError::History { directory: directory.to_owned(), source })?;
-    for problem in &history.problems {
+    for problem in history.problems.iter().take(PROBLEMS) {
         out::note(format_args!("note: left out of the history: {problem}"));
+    }
+    if let more @ 1.. = history.problems.len().saturating_sub(PROBLEMS) {
+        out::note(format_args!("note: left out of the history: {more} more"));
     }
     Ok(history.entries)
 }
@@ -110,7 +115,7 @@ fn make(
 }
 
 fn samples_of(path: PathBuf) -> Option<(terrarium_core::JobId, Vec<Sample>)> {
-    let series = series::read(File::open(path).ok()?).ok()?;
+    let series = series::read(history::open_series(&path).ok()?).ok()?;
     Some((series.start.job, series.samples))
 }
 
