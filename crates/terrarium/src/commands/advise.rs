@@ -3,10 +3,12 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use terrarium_core::Finding;
 use terrarium_core::report::RunReport;
 use terrarium_core::sample::Sample;
 use terrarium_observe::advice::batch::System;
-use terrarium_observe::advice::command::{fingerprint, select};
+use terrarium_observe::advice::command::{Matched, fingerprint, select};
+use terrarium_observe::advice::evidence::impossible;
 use terrarium_observe::advice::{self, Advice, Run};
 use terrarium_observe::history::{self, Entry};
 use terrarium_observe::series;
@@ -76,7 +78,15 @@ fn read(directory: &Path) -> Result<Vec<Entry>, CliError> {
     if let more @ 1.. = history.problems.len().saturating_sub(PROBLEMS) {
         out::note(format_args!("note: left out of the history: {more} more"));
     }
-    Ok(history.entries)
+    let mut entries = history.entries;
+    entries.retain(|entry| {
+        let impossible = impossible(&entry.report);
+        if let Some(why) = impossible {
+            out::note(format_args!("note: left out of the history: run {}: {why}", entry.report.job));
+        }
+        impossible.is_none()
+    });
+    Ok(entries)
 }
 
 fn make(
@@ -90,7 +100,8 @@ fn make(
         entries.iter().map(|e| fingerprint(&e.report.command, &e.report.directory)).collect();
     let enough =
         |at: &[usize]| advice::is_enough(&at.iter().map(|i| &entries[*i].report).collect::<Vec<_>>());
-    let (matched, mut chosen) = select(&fingerprint(command, started_in), &prints, enough);
+    let wanted = fingerprint(command, started_in);
+    let (matched, mut chosen) = select(&wanted, &prints, enough);
     let first = chosen.len().saturating_sub(last.map_or(usize::MAX, |n| n as usize));
     chosen.drain(..first);
     let without_series = chosen.len().saturating_sub(SERIES_READ);
@@ -110,7 +121,13 @@ fn make(
         .map(|(i, samples)| Run { report: &entries[*i].report, samples: samples.as_deref() })
         .collect();
     let mut advice = advice::advise(command, matched, &runs);
-    advice.python = advice.python_to_ask(&runs).and_then(interpreter::ask);
+    if matched == Matched::Shape && chosen.iter().all(|i| prints[*i] != wanted) {
+        let text = "no run had exactly these arguments: other numbers and inputs may need more memory, and far more time";
+        advice
+            .findings
+            .insert(0, Finding::new("other-arguments", text).hint("try these: terrarium trial -- COMMAND"));
+    }
+    advice.python = advice.python_to_ask(&runs).and_then(|(python, ran)| interpreter::ask(python, ran));
     advice
 }
 
