@@ -390,13 +390,13 @@ mod tests {
     #[test]
     fn three_runs_give_a_request() {
         let advice = of(&[report(1000), report(1000), report(1000)]);
-        assert_eq!(advice.memory.request, Some(Bytes::mib(1072)));
+        assert_eq!(advice.memory.request, Some(Bytes::mib(1104)));
         assert_eq!((advice.memory.runs, advice.time.as_ref().unwrap().request_seconds), (3, 300));
         assert!(!codes(&advice).contains(&"few-runs"));
         let slurm = &advice.batch[0];
         assert_eq!(
             slurm.lines,
-            ["#SBATCH --mem=1072M", "#SBATCH --cpus-per-task=1", "#SBATCH --time=00:05:00"]
+            ["#SBATCH --mem=1104M", "#SBATCH --cpus-per-task=1", "#SBATCH --time=00:05:00"]
         );
         assert!(codes(&of(&[report(1000)])).contains(&"few-runs"));
     }
@@ -407,7 +407,7 @@ mod tests {
         assert_eq!(advice.memory.request, Some(Bytes::mib(512)));
         assert!(codes(&advice).contains(&"was-out-of-memory"));
         let answered = of(&[out_of_memory(256), report(400)]);
-        assert_eq!(answered.memory.request, Some(Bytes::mib(512)), "1.2 × 400 + 32");
+        assert_eq!(answered.memory.request, Some(Bytes::mib(544)), "1.2 × 400 + 64");
         assert!(!codes(&answered).contains(&"was-out-of-memory"));
         let repaired = of(&[out_of_memory(2560), report(100), report(100), report(100)]);
         assert!(repaired.memory.request < Some(Bytes::mib(200)));
