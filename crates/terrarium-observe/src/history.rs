@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use terrarium_core::report::RunReport;
+use terrarium_core::report::{RunReport, SCHEMA};
 
 /// A node's file is cut to its newer half when it grows beyond this: some 4,000 runs.
 const LARGEST: u64 = 4 << 20;
@@ -26,6 +26,9 @@ const SERIES: usize = 200;
 const SERIES_BYTES: u64 = 64 << 20;
 
 const ENDING: &str = ".jsonl";
+
+/// Of a line that cannot be read, so many characters are told.
+const LONGEST_PROBLEM: usize = 400;
 
 /// One run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,7 +63,7 @@ pub fn read(directory: &Path) -> io::Result<History> {
         let file = match open_plain(OpenOptions::new().read(true), &path) {
             Ok(file) => file,
             Err(error) => {
-                history.problems.push(format!("{}: {error}", path.display()));
+                history.problem(format!("{}: {error}", path.display()));
                 continue;
             }
         };
@@ -77,12 +80,12 @@ fn read_lines(mut file: impl BufRead, path: &Path, history: &mut History) {
         match file.read_until(b'\n', &mut line) {
             Ok(0) => return,
             Ok(_) if line.trim_ascii().is_empty() => {}
-            Ok(_) => match serde_json::from_slice(&line) {
+            Ok(_) => match entry_of(&line) {
                 Ok(entry) => history.entries.push(entry),
-                Err(error) => history.problems.push(format!("{} line {number}: {error}", path.display())),
+                Err(error) => history.problem(format!("{} line {number}: {error}", path.display())),
             },
             Err(error) => {
-                history.problems.push(format!("{} line {number}: {error}", path.display()));
+                history.problem(format!("{} line {number}: {error}", path.display()));
                 return;
             }
         }
@@ -91,8 +94,48 @@ fn read_lines(mut file: impl BufRead, path: &Path, history: &mut History) {
 
 /// Opens what must be a plain file: a link that somebody else put there is not followed, and nobody waits for a pipe.
 fn open_plain(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    let file = options.custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK).open(path)?;
+    plain_file(options.custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK).open(path)?)
+}
+
+fn plain_file(file: File) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no plain file")) }
+}
+
+fn entry_of(line: &[u8]) -> Result<Entry, String> {
+    let read = serde_json::from_slice::<Entry>(line);
+    // What another version means by a field is not known, nor has it to have all of ours.
+    let schema = match &read {
+        Ok(entry) => Some(entry.report.schema.clone()),
+        Err(_) => serde_json::from_slice::<Versioned>(line).ok().map(|v| v.report.schema),
+    };
+    match schema {
+        Some(other) if other != SCHEMA => Err(format!("it is of the schema {other}, not {SCHEMA}")),
+        _ => read.map_err(|e| e.to_string()),
+    }
+}
+
+/// As much of an entry as all versions have.
+#[derive(Deserialize)]
+struct Versioned {
+    report: Version,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    schema: String,
+}
+
+impl History {
+    /// Error texts quote what stands in the file: no control character of it reaches a terminal.
+    fn problem(&mut self, text: String) {
+        let plain = text.chars().take(LONGEST_PROBLEM).map(|c| if c.is_control() { '?' } else { c });
+        self.problems.push(plain.collect());
+    }
+}
+
+/// Opens the series of an entry, which may name anything.
+pub fn open_series(path: &Path) -> io::Result<File> {
+    plain_file(OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?)
 }
 
 /// Makes the directory, for its owner alone.
@@ -321,6 +364,29 @@ mod tests {
         assert_eq!(left, SERIES + (SERIES + 3), "what has another name stays");
         assert!(!dir.path().join(series_of("n1", 1_770_000_002.0, "1-2-3")).exists());
         assert!(dir.path().join(series_of("n1", 1_770_000_003.0, "1-2-3")).exists());
+    }
+
+    #[test]
+    fn other_schemas_are_left_out_and_nothing_reaches_the_terminal() {
+        let dir = tempfile::tempdir().unwrap();
+        let good = serde_json::to_string(&entry(1.0, "n")).unwrap();
+        let other = good.replace("terrarium.run/1", "terrarium.run/2");
+        let hostile = good.replace("\"userns\"", "\"\\u001b]0;x\\u0007\"");
+        fs::write(dir.path().join("n.jsonl"), format!("{other}\n{hostile}\n{good}\n")).unwrap();
+        let history = read(dir.path()).unwrap();
+        assert_eq!((history.entries.len(), history.problems.len()), (1, 2));
+        assert!(history.problems[0].contains("terrarium.run/2"), "{:?}", history.problems);
+        assert!(!history.problems.iter().any(|p| p.contains(char::is_control)), "{:?}", history.problems);
+    }
+
+    #[test]
+    fn pipes_are_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("n.jsonl");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        assert_eq!(read(dir.path()).unwrap().problems.len(), 1);
+        assert!(open_series(&pipe).is_err());
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub(crate) fn lines(advice: &Advice) -> Vec<String> {
     }
     if let Some(python) = &advice.python {
         out.push(String::new());
-        out.push("Why the memory of Python does not come back:".to_owned());
+        out.push("Why memory that Python has freed may not come back:".to_owned());
         out.extend(python.story());
     }
     // Where a part had nothing to say.
@@ -57,7 +57,12 @@ fn count(n: u64, one: &str) -> String {
 }
 
 fn printable(command: &[String]) -> String {
-    let line: String = command.join(" ").chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+    // Neither what moves the cursor nor what turns the direction of writing.
+    let hides = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let line: String = command.join(" ").chars().map(|c| if hides(c) { '?' } else { c }).collect();
     match line.char_indices().nth(80) {
         Some((at, _)) => format!("{} …", &line[..at]),
         None => line,
@@ -117,7 +122,8 @@ fn memory(advice: &Advice) -> Vec<String> {
 
 fn cpus(advice: &Advice) -> Option<String> {
     let cpus = advice.cpus.as_ref()?;
-    let mut text = format!("{} of {}: {:.1} busy on average", cpus.request, cpus.had, cpus.busy_average);
+    let of = if cpus.request > cpus.had { "where it had" } else { "of" };
+    let mut text = format!("{} {of} {}: {:.1} busy on average", cpus.request, cpus.had, cpus.busy_average);
     if let Some(often) = cpus.busy_often {
         text.push_str(&format!(", {often:.1} in the busiest tenth of the time"));
     }

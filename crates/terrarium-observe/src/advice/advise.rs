@@ -20,6 +20,9 @@ pub const SCHEMA: &str = "terrarium.advice/1";
 /// Peaks that differ by more than this (standard deviation of the logarithms) are of different work.
 const WIDE_SPREAD: f64 = 0.4;
 
+/// More ranks than a node has CPUs are a mistake.
+const MOST_RANKS: u64 = 1 << 16;
+
 /// One run of the command.
 #[derive(Clone, Copy, Debug)]
 pub struct Run<'a> {
@@ -101,7 +104,10 @@ pub fn advise(command: &[String], matched: Matched, runs: &[Run]) -> Advice {
         runs.iter().filter(|r| says_of_cpus(r.report)).map(|r| (r.report, r.samples)).collect();
     let reports: Vec<&RunReport> = used_for_cpus.iter().map(|r| r.0).collect();
     let mut cpus = cpus::cpus(&used_for_cpus);
+    let ranks = ranks(command, runs);
     if let Some(cpus) = &mut cpus {
+        // An MPI launcher starts no more ranks than the batch system gave CPUs.
+        cpus.request = cpus.request.max(ranks.unwrap_or(1));
         findings.extend(cpus::findings(cpus, &reports));
     }
     let gpus = cpus::gpus(&reports);
@@ -112,7 +118,7 @@ pub fn advise(command: &[String], matched: Matched, runs: &[Run]) -> Advice {
         findings.push(
             Finding::new(
                 "time-unknown",
-                "no run has ended by itself, so that nobody knows how long it takes",
+                "no run has come to a good end, so that nobody knows how long it takes",
             )
             .hint("let it run to its end once, with the longest time that the queue allows"),
         );
@@ -122,6 +128,7 @@ pub fn advise(command: &[String], matched: Matched, runs: &[Run]) -> Advice {
         cpus: cpus.as_ref().map(|c| c.request),
         seconds: time.as_ref().map(|t| t.request_seconds),
         gpus,
+        ranks,
     };
     let batch = System::ALL
         .into_iter()
@@ -144,6 +151,13 @@ pub fn advise(command: &[String], matched: Matched, runs: &[Run]) -> Advice {
         python: None,
         batch,
     }
+}
+
+/// Ranks of a parallel job: as its launcher was told, or as they were counted.
+fn ranks(command: &[String], runs: &[Run]) -> Option<u64> {
+    let told = command::fingerprint(command, "/").ranks.and_then(|n| n.parse().ok());
+    let counted = || runs.iter().rev().find_map(|r| r.report.ranks).map(u64::from);
+    told.or_else(counted).filter(|n| (2..=MOST_RANKS).contains(n))
 }
 
 /// Not those that were out of memory or failed: they may have waited for most of their time.
@@ -282,13 +296,13 @@ fn memory_findings(advice: &MemoryAdvice, runs: &[Run], out_of_memory: Option<By
     }
     if let (None, Some(bytes)) = (advice.request, advice.at_least) {
         let growing = match advice.still_growing {
-            Some(true) => "and its memory was still growing",
-            Some(false) => "and its memory had stopped growing",
-            None => "and nobody knows whether its memory was still growing",
+            Some(true) => ", and its memory was still growing",
+            Some(false) => ", and its memory had stopped growing",
+            None => "",
         };
         say(
             "lower-bound",
-            format!("no run has come to its end: it needs at least {bytes}, {growing}"),
+            format!("no run shows all that it needs: one had used {bytes} when it ended{growing}"),
             "let it run longer, or to its end, before you ask for less than you do now",
         );
     } else if let Some(bytes) = advice.at_least.filter(|b| advice.request.is_some_and(|r| *b > r)) {
@@ -330,19 +344,22 @@ fn memory_findings(advice: &MemoryAdvice, runs: &[Run], out_of_memory: Option<By
 }
 
 impl Advice {
-    /// The interpreter to ask about its memory, if its story helps: of a run of Python whose memory is large and its own, or
-    /// never shrank.
-    pub fn python_to_ask<'a>(&self, runs: &[Run<'a>]) -> Option<&'a str> {
+    /// The interpreter to ask about its memory, and when it ran, if its story helps: of a run of Python whose memory is large
+    /// and its own, and was not given back.
+    pub fn python_to_ask<'a>(&self, runs: &[Run<'a>]) -> Option<(&'a str, f64)> {
         let told = |run: &&Run<'a>| {
             let usage = &run.report.usage;
             python::is_worth_telling(
                 usage.memory_peak.map(|m| m.value),
                 usage.memory_anonymous_shared_peak.map(|m| m.value),
-                run.samples.and_then(growth::never_shrank),
+                run.samples.and_then(growth::gave_back),
             )
         };
         let python = |path: &&str| command::interpreter(path) == Some("python");
-        runs.iter().rev().filter(told).find_map(|run| run.report.executable.as_deref().filter(python))
+        runs.iter()
+            .rev()
+            .filter(told)
+            .find_map(|run| Some((run.report.executable.as_deref().filter(python)?, run.report.started)))
     }
 
     /// Keeps the lines of these systems only.
@@ -373,13 +390,13 @@ mod tests {
     #[test]
     fn three_runs_give_a_request() {
         let advice = of(&[report(1000), report(1000), report(1000)]);
-        assert_eq!(advice.memory.request, Some(Bytes::mib(1072)));
+        assert_eq!(advice.memory.request, Some(Bytes::mib(1104)));
         assert_eq!((advice.memory.runs, advice.time.as_ref().unwrap().request_seconds), (3, 300));
         assert!(!codes(&advice).contains(&"few-runs"));
         let slurm = &advice.batch[0];
         assert_eq!(
             slurm.lines,
-            ["#SBATCH --mem=1072M", "#SBATCH --cpus-per-task=1", "#SBATCH --time=00:05:00"]
+            ["#SBATCH --mem=1104M", "#SBATCH --cpus-per-task=1", "#SBATCH --time=00:05:00"]
         );
         assert!(codes(&of(&[report(1000)])).contains(&"few-runs"));
     }
@@ -390,7 +407,7 @@ mod tests {
         assert_eq!(advice.memory.request, Some(Bytes::mib(512)));
         assert!(codes(&advice).contains(&"was-out-of-memory"));
         let answered = of(&[out_of_memory(256), report(400)]);
-        assert_eq!(answered.memory.request, Some(Bytes::mib(512)), "1.2 × 400 + 32");
+        assert_eq!(answered.memory.request, Some(Bytes::mib(544)), "1.2 × 400 + 64");
         assert!(!codes(&answered).contains(&"was-out-of-memory"));
         let repaired = of(&[out_of_memory(2560), report(100), report(100), report(100)]);
         assert!(repaired.memory.request < Some(Bytes::mib(200)));
@@ -434,6 +451,23 @@ mod tests {
     }
 
     #[test]
+    fn ranks_get_cpus_and_tasks() {
+        let run = report(500);
+        let runs = [Run { report: &run, samples: None }];
+        let words: Vec<String> = "mpirun -n 4 python3 x.py".split(' ').map(str::to_owned).collect();
+        let advice = advise(&words, Matched::Exact, &runs);
+        assert_eq!(advice.cpus.as_ref().unwrap().request, 4);
+        assert_eq!(
+            advice.batch[0].lines[1..4],
+            ["#SBATCH --nodes=1", "#SBATCH --ntasks=4", "#SBATCH --cpus-per-task=1"]
+        );
+        let counted = RunReport { ranks: Some(3), ..report(500) };
+        let runs = [Run { report: &counted, samples: None }];
+        let advice = advise(&words[3..], Matched::Exact, &runs);
+        assert!(advice.batch[1].lines[0].contains("ncpus=3:mpiprocs=3"), "{:?}", advice.batch);
+    }
+
+    #[test]
     fn nothing_known_is_said_so() {
         let advice = of(&[]);
         assert_eq!((advice.memory.request, advice.cpus.clone(), advice.time.clone()), (None, None, None));
@@ -455,7 +489,10 @@ mod tests {
         let mut run = report(2000);
         run.executable = Some("/usr/bin/python3.11".to_owned());
         let runs = [Run { report: &run, samples: None }];
-        assert_eq!(advise(&[], Matched::Exact, &runs).python_to_ask(&runs), Some("/usr/bin/python3.11"));
+        assert_eq!(
+            advise(&[], Matched::Exact, &runs).python_to_ask(&runs),
+            Some(("/usr/bin/python3.11", 0.0))
+        );
         let mut other = run.clone();
         other.executable = Some("/usr/bin/gcc".to_owned());
         let runs = [Run { report: &other, samples: None }];

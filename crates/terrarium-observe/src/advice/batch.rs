@@ -31,6 +31,15 @@ pub struct Request {
     pub seconds: Option<u64>,
     /// GPUs.
     pub gpus: Option<u32>,
+    /// Ranks of a parallel job; `None` for one that is not.
+    pub ranks: Option<u64>,
+}
+
+impl Request {
+    /// CPUs of all ranks together: at least one for each.
+    fn all_cpus(&self) -> Option<u64> {
+        self.cpus.max(self.ranks)
+    }
 }
 
 /// The lines, ready to copy.
@@ -68,7 +77,13 @@ fn slurm(request: &Request) -> Vec<String> {
         let size = if mib.is_multiple_of(1024) { format!("{}G", mib / 1024) } else { format!("{mib}M") };
         out.push(format!("#SBATCH --mem={size}"));
     }
-    if let Some(cpus) = request.cpus {
+    let ranks = request.ranks.unwrap_or(1).max(1);
+    if ranks > 1 {
+        out.push("#SBATCH --nodes=1".to_owned());
+        out.push(format!("#SBATCH --ntasks={ranks}"));
+    }
+    if let Some(cpus) = request.all_cpus() {
+        let cpus = cpus.div_ceil(ranks);
         out.push(format!("#SBATCH --cpus-per-task={cpus}"));
     }
     if let Some(gpus) = request.gpus.filter(|n| *n > 0) {
@@ -85,8 +100,11 @@ fn slurm(request: &Request) -> Vec<String> {
 fn pbs(request: &Request) -> Vec<String> {
     let mut out = Vec::new();
     let mut chunk = String::from("select=1");
-    if let Some(cpus) = request.cpus {
+    if let Some(cpus) = request.all_cpus() {
         chunk.push_str(&format!(":ncpus={cpus}"));
+    }
+    if let Some(ranks) = request.ranks {
+        chunk.push_str(&format!(":mpiprocs={ranks}"));
     }
     if let Some(memory) = request.memory {
         chunk.push_str(&format!(":mem={}mb", mib(memory)));
@@ -111,7 +129,7 @@ fn lsf(request: &Request) -> Vec<String> {
         out.push(format!("#BSUB -M {mib}MB"));
         out.push(format!("#BSUB -R \"rusage[mem={mib}MB]\""));
     }
-    if let Some(cpus) = request.cpus {
+    if let Some(cpus) = request.all_cpus() {
         out.push(format!("#BSUB -n {cpus}"));
         out.push("#BSUB -R \"span[hosts=1]\"".to_owned());
     }
@@ -136,6 +154,7 @@ mod tests {
             cpus: Some(4),
             seconds: Some(26 * 3600 + 1800),
             gpus: Some(1),
+            ranks: None,
         }
     }
 
@@ -165,6 +184,19 @@ mod tests {
                 "#BSUB -W 26:30"
             ]
         );
+    }
+
+    #[test]
+    fn ranks_are_tasks() {
+        let request = Request { ranks: Some(4), cpus: Some(6), ..Request::default() };
+        assert_eq!(
+            lines(System::Slurm, &request),
+            ["#SBATCH --nodes=1", "#SBATCH --ntasks=4", "#SBATCH --cpus-per-task=2"]
+        );
+        assert_eq!(lines(System::Pbs, &request), ["#PBS -l select=1:ncpus=6:mpiprocs=4"]);
+        assert_eq!(lines(System::Lsf, &request)[0], "#BSUB -n 6");
+        let idle = Request { cpus: Some(1), ..request };
+        assert_eq!(lines(System::Lsf, &idle)[0], "#BSUB -n 4");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! of ranks of an MPI launcher. Of an interpreter only the kind counts (`python`), not the environment or the version, so that a
 //! renewed environment keeps its history; of a script the full path, because `train.py` elsewhere is another program.
 //! Of the arguments the *shape* counts: options and words as they are, numbers and paths as "some number", "some path".
+//! A script among the arguments (`torchrun train.py`) is a program, and counts as such.
 //! Numbers do change what a job needs, so that runs with equal arguments are preferred once there are enough of them
 //! ([`select`]).
 
@@ -88,7 +89,7 @@ pub fn fingerprint(command: &[String], directory: &str) -> Fingerprint {
         None if program.contains('/') => absolute(program, directory),
         None => program.clone(),
     };
-    Fingerprint { program, script, ranks, arguments: rest.to_vec(), shape: shape(rest) }
+    Fingerprint { program, script, ranks, arguments: rest.to_vec(), shape: shape(rest, directory) }
 }
 
 /// The name of a program without its directory.
@@ -258,10 +259,12 @@ fn absolute(path: &str, directory: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
-fn shape(arguments: &[String]) -> Vec<String> {
+fn shape(arguments: &[String], directory: &str) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
     for word in arguments {
         let general = match word.split_once('=') {
+            // Behind `torchrun`, `conda run`, `apptainer exec` stands the program.
+            _ if is_script(word) => absolute(word, directory),
             Some((name, value)) if name.starts_with('-') || is_name(name) => {
                 format!("{name}={}", general(value))
             }
@@ -274,6 +277,15 @@ fn shape(arguments: &[String]) -> Vec<String> {
         out.push(general);
     }
     out
+}
+
+/// A program that is an argument of another: no file of data, of which one is like the next.
+fn is_script(word: &str) -> bool {
+    !word.starts_with('-')
+        && !word.contains('=')
+        && base(word).rsplit_once('.').is_some_and(|(stem, suffix)| {
+            !stem.is_empty() && ["py", "sh", "R", "r", "jl", "pl", "rb", "ipynb"].contains(&suffix)
+        })
 }
 
 fn is_name(word: &str) -> bool {
@@ -359,6 +371,8 @@ mod tests {
             ("python3 x.py --model resnet50", "python3 x.py --model resnet152"),
             ("mpirun -n 4 python3 x.py", "mpirun -n 8 python3 x.py"),
             ("./a.out", "/opt/a.out"),
+            ("torchrun --nproc 2 train.py", "torchrun --nproc 2 test.py"),
+            ("conda run -n a python train.py", "conda run -n a python test.py"),
         ] {
             alike(a, b, false);
         }
@@ -387,7 +401,7 @@ mod tests {
         assert_eq!(found.program, "python");
         assert_eq!(found.script.as_deref(), Some("-m torch.distributed.run"));
         assert_eq!(found.ranks.as_deref(), Some("4"));
-        assert_eq!(found.shape, ["--nproc", "#", "*.py"]);
+        assert_eq!(found.shape, ["--nproc", "#", "/home/a/x.py"]);
         let found = of("bash -lc job");
         assert_eq!((found.program.as_str(), found.script.as_deref()), ("sh", Some("-c job")));
         assert_eq!(of("bash script.sh 3").script.as_deref(), Some("/home/a/script.sh"));

@@ -68,7 +68,8 @@ pub fn cpus(runs: &[(&RunReport, Option<&[Sample]>)]) -> Option<CpuAdvice> {
         .iter()
         .rev()
         .find_map(|(report, _)| report.findings.iter().find(|f| f.code == "oversubscribed"))
-        .and_then(threads_of);
+        .and_then(threads_of)
+        .filter(|n| *n <= most);
     Some(CpuAdvice {
         request: wanted.min(most),
         threads,

@@ -6,6 +6,12 @@ use terrarium_core::report::{End, Enforcer, Measured, RunReport, Source};
 /// Of its time a run may wait this much for memory and still be one that had enough.
 const PRESSURE_ALLOWED: f64 = 0.01;
 
+/// Ten years, a pebibyte, and more CPUs and GPUs than a node has: see [`impossible`].
+const LONGEST_SECONDS: f64 = 10.0 * 366.0 * 86_400.0;
+const LARGEST_MEMORY: Bytes = Bytes::mib(1 << 30);
+const LARGEST_CPUS: u64 = 1 << 16;
+const LARGEST_GPUS: u32 = 1 << 10;
+
 /// What a run says of memory.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Memory {
@@ -59,8 +65,9 @@ pub fn was_whole(report: &RunReport) -> bool {
 /// What a run says of memory.
 pub fn memory(report: &RunReport) -> Memory {
     let usage = &report.usage;
-    let peak = usage.memory_peak.map(|m| m.value);
-    let left_out = |why: &str| Memory::LeftOut { why: why.to_owned(), at_least: peak };
+    let measured = usage.memory_peak.filter(|m| m.value > Bytes(0));
+    let peak = measured.map(|m| m.value);
+    let left_out = |why: &str| left_out(report, why);
     match report.end {
         // What it may have had is known only if the limit was ours; what it had is known always.
         End::OutOfMemory => {
@@ -76,7 +83,7 @@ pub fn memory(report: &RunReport) -> Memory {
         End::Exited { code: 0 } => {}
         End::Exited { code } => return left_out(&format!("it failed with status {code}")),
     }
-    let Some(measured) = usage.memory_peak else {
+    let Some(measured) = measured else {
         return left_out("its memory was not measured");
     };
     // Under a limit for each process alone a program that gets no memory may go on with less.
@@ -87,9 +94,50 @@ pub fn memory(report: &RunReport) -> Memory {
         (Some(true), _) => left_out("it met its limit and waited for memory"),
         (None, _) => left_out("it met its limit, and nobody knows whether it waited for memory"),
         (Some(false), None) => left_out("it met its limit by page cache, and nothing else was measured"),
+        (Some(false), Some(own)) if own.value.0 / 9 >= measured.value.0 / 10 => {
+            left_out("it met its limit, and not by page cache alone")
+        }
         (Some(false), Some(own)) => {
             Memory::Peak(Peak { spikes_may_be_missing: true, instead_of_cache: true, ..Peak::of(own) })
         }
+    }
+}
+
+/// A run that is not learnt from, with what it surely used: not page cache that met a limit, and no upper bound.
+fn left_out(report: &RunReport, why: &str) -> Memory {
+    let usage = &report.usage;
+    let used = if usage.memory_saturated { usage.memory_anonymous_shared_peak } else { usage.memory_peak };
+    let one_process = usage.processes_peak.is_some_and(|n| n.value <= 1);
+    match used.filter(|m| m.value > Bytes(0)) {
+        Some(sum) if sum.source == Source::SampledSum && !one_process => Memory::LeftOut {
+            why: format!("{why} (its processes added up to {}, an upper bound)", sum.value),
+            at_least: None,
+        },
+        used => Memory::LeftOut { why: why.to_owned(), at_least: used.map(|m| m.value) },
+    }
+}
+
+/// What cannot be true of a run on any machine there is, if something of it cannot: a foreign hand wrote it, or a fault.
+pub fn impossible(report: &RunReport) -> Option<&'static str> {
+    let usage = &report.usage;
+    let sizes = [usage.memory_peak, usage.memory_anonymous_shared_peak, usage.memory_working_set_peak];
+    let limit = report.limits.memory.as_ref().map(|l| l.value);
+    let is_large = |size: Bytes| size > LARGEST_MEMORY;
+    let cpus = report.cpus.unwrap_or(1);
+    let most = LARGEST_CPUS as f64 * report.wall_seconds.max(1.0);
+    match () {
+        () if !(0.0..=LONGEST_SECONDS).contains(&report.wall_seconds) => Some("its time cannot be true"),
+        () if sizes.iter().flatten().any(|m| is_large(m.value)) || limit.is_some_and(is_large) => {
+            Some("its memory cannot be true")
+        }
+        () if cpus > LARGEST_CPUS => Some("its CPUs cannot be true"),
+        () if usage.cpu_seconds.is_some_and(|c| !(0.0..=most).contains(&c.value)) => {
+            Some("its CPU time cannot be true")
+        }
+        () if usage.gpu.is_some_and(|g| g.used > g.devices || g.devices > LARGEST_GPUS) => {
+            Some("its GPUs cannot be true")
+        }
+        () => None,
     }
 }
 
@@ -205,6 +253,9 @@ pub(super) mod tests {
             (peak.bytes, peak.spikes_may_be_missing, peak.instead_of_cache),
             (Bytes::mib(40), true, true)
         );
+        run.usage.memory_anonymous_shared_peak = Some(Measured::sampled(Bytes::mib(255)));
+        assert!(why(&run).contains("not by page cache"), "{}", why(&run));
+        run.usage.memory_anonymous_shared_peak = Some(Measured::sampled(Bytes::mib(40)));
         run.usage.memory_pressure_seconds = Some(30.0);
         assert!(why(&run).contains("waited"));
         run.usage.memory_pressure_seconds = None;
@@ -221,5 +272,45 @@ pub(super) mod tests {
         let mut run = report(100);
         run.usage.memory_peak = Some(Measured::sampled_sum(Bytes::mib(100)));
         assert!(matches!(memory(&run), Memory::Peak(p) if p.upper_bound && p.spikes_may_be_missing));
+    }
+
+    #[test]
+    fn a_lower_bound_is_what_was_surely_used() {
+        let at_least = |report: &RunReport| match memory(report) {
+            Memory::LeftOut { at_least, .. } => at_least,
+            other => panic!("{other:?}"),
+        };
+        let mut cut = RunReport { end: End::TimeLimit, ..report(100) };
+        assert_eq!(at_least(&cut), Some(Bytes::mib(100)));
+        cut.usage.memory_peak = Some(Measured::sampled_sum(Bytes::mib(100)));
+        assert_eq!(at_least(&cut), None, "shared memory counted several times");
+        cut.usage.processes_peak = Some(Measured::sampled(1));
+        assert_eq!(at_least(&cut), Some(Bytes::mib(100)));
+        let mut cached = limited(256, 256);
+        cached.usage.memory_anonymous_shared_peak = Some(Measured::sampled(Bytes::mib(40)));
+        assert_eq!(at_least(&cached), Some(Bytes::mib(40)), "the cache is not needed");
+        let mut nothing = report(0);
+        assert!(why(&nothing).contains("not measured"), "0 is no peak");
+        nothing.end = End::TimeLimit;
+        assert_eq!(at_least(&nothing), None);
+    }
+
+    #[test]
+    fn figures_that_cannot_be_true_are_known() {
+        assert_eq!(impossible(&report(100)), None);
+        let changes: [fn(&mut RunReport); 7] = [
+            |r| r.wall_seconds = -1.0,
+            |r| r.wall_seconds = 1e300,
+            |r| r.wall_seconds = f64::NAN,
+            |r| r.usage.memory_peak = Some(Measured::cgroup(Bytes(u64::MAX))),
+            |r| r.cpus = Some(u64::MAX),
+            |r| r.usage.cpu_seconds = Some(Measured::cgroup(1e30)),
+            |r| r.usage.cpu_seconds = Some(Measured::cgroup(-1.0)),
+        ];
+        for change in changes {
+            let mut run = report(100);
+            change(&mut run);
+            assert!(impossible(&run).is_some(), "{run:?}");
+        }
     }
 }

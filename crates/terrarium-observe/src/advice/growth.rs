@@ -1,4 +1,4 @@
-//! Whether a job was still growing when it was cut.
+//! Whether a job was still growing when it was cut, and whether it gave memory back.
 
 use terrarium_core::sample::{Metric, Sample};
 
@@ -22,16 +22,16 @@ pub fn still_growing(samples: &[Sample]) -> Option<bool> {
     Some(after.saturating_sub(before) > (before / 50).max(4 << 20))
 }
 
-/// Whether memory grew and was never given back: the end is within 10 % of the top, and the top at least twice the start.
-pub fn never_shrank(samples: &[Sample]) -> Option<bool> {
+/// Whether memory was given back before the end: that is more than a tenth below the top. `None` if there are too few to tell.
+pub fn gave_back(samples: &[Sample]) -> Option<bool> {
     let known: Vec<i64> = samples.iter().filter_map(|s| s.get(Metric::MemoryAnonymousShared)).collect();
     if known.len() < ENOUGH {
         return None;
     }
     let top = *known.iter().max()?;
-    // The last look may have met the job while it ended.
-    let end = *known.iter().rev().take(2).max()?;
-    Some(end >= top / 10 * 9 && top / 2 >= *known.first()?)
+    // The last looks may have met the job while it ended.
+    let end = *known.iter().rev().take(3).max()?;
+    Some(end < top / 10 * 9)
 }
 
 #[cfg(test)]
@@ -63,10 +63,14 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_told_from_what_is_given_back() {
-        assert_eq!(never_shrank(&series((0..20).map(|i| (100 + 100 * i).min(900)))), Some(true));
-        assert_eq!(never_shrank(&series((0..20).map(|i| if i < 15 { 900 } else { 100 }))), Some(false));
-        assert_eq!(never_shrank(&series([100; 20])), Some(false));
-        assert_eq!(never_shrank(&series([1])), None);
+        assert_eq!(gave_back(&series((0..20).map(|i| (100 + 100 * i).min(900)))), Some(false));
+        assert_eq!(gave_back(&series((0..20).map(|i| if i < 15 { 900 } else { 100 }))), Some(true));
+        assert_eq!(
+            gave_back(&series((0..20).map(|i| if i < 19 { 900 } else { 10 }))),
+            Some(false),
+            "its end"
+        );
+        assert_eq!(gave_back(&series([1])), None);
     }
 
     proptest! {
@@ -77,7 +81,7 @@ mod tests {
                 sample.set(Metric::MemoryAnonymousShared, Some(v));
                 sample
             }).collect();
-            let _ = (still_growing(&samples), never_shrank(&samples));
+            let _ = (still_growing(&samples), gave_back(&samples));
         }
     }
 }

@@ -8,7 +8,7 @@ pub const ENOUGH_RUNS: usize = 3;
 
 /// Added to every request: what libraries, caches and a longer input path cost does not shrink with the job, so that a
 /// share of a small peak is no margin at all.
-pub const ALWAYS_ADDED: Bytes = Bytes::mib(32);
+pub const ALWAYS_ADDED: Bytes = Bytes::mib(64);
 
 const SMALLEST_MARGIN: f64 = 0.03;
 const FEW_RUNS_MARGIN: f64 = 0.2;
@@ -19,14 +19,19 @@ const LARGEST_MARGIN: f64 = 1.0;
 /// The margin above the highest peak, as a share of it.
 ///
 /// With fewer than three runs 20 %. From then on twice the spread of the peaks (the standard deviation of their logarithms),
-/// times √(3/n): the highest of many runs is seldom exceeded, and then by little. At least 3 %, at most 100 %.
+/// but no more than twice what the mean is below the highest (small runs among large ones widen the spread, and say nothing of
+/// how much larger one may be), times √(3/n): the highest of many runs is seldom exceeded, and then by little. At least 3 %, at
+/// most 100 %.
 pub fn margin(peaks: &[Bytes]) -> f64 {
     let n = peaks.len();
     if n < ENOUGH_RUNS {
         return FEW_RUNS_MARGIN;
     }
     let shrunk = (ENOUGH_RUNS as f64 / n as f64).sqrt();
-    (2.0 * spread(peaks) * shrunk).clamp(SMALLEST_MARGIN, LARGEST_MARGIN)
+    let highest = peaks.iter().map(|p| p.0).max().unwrap_or(0).max(1) as f64;
+    let mean = peaks.iter().map(|p| p.0 as f64).sum::<f64>() / n as f64;
+    let below = 1.0 - mean / highest;
+    (2.0 * spread(peaks).min(below) * shrunk).clamp(SMALLEST_MARGIN, LARGEST_MARGIN)
 }
 
 /// Standard deviation of the logarithms: for small ones, that of the peaks as a share of them. 0 for fewer than two.
@@ -106,15 +111,15 @@ mod tests {
 
     #[test]
     fn equal_runs_need_little_more() {
-        assert_eq!(request(&mib(&[4000, 4000, 4000])), Some(Bytes::mib(4160)));
-        assert_eq!(request(&mib(&[300, 300, 300])), Some(Bytes::mib(344)));
+        assert_eq!(request(&mib(&[4000, 4000, 4000])), Some(Bytes::mib(4224)));
+        assert_eq!(request(&mib(&[300, 300, 300])), Some(Bytes::mib(376)));
         assert_eq!(request(&[]), None);
     }
 
     #[test]
     fn fewer_than_three_runs_need_a_fifth_more() {
         for peaks in [mib(&[4000]), mib(&[3000, 4000])] {
-            assert_eq!(request(&peaks), Some(rounded(Bytes::mib(4832))));
+            assert_eq!(request(&peaks), Some(rounded(Bytes::mib(4864))));
         }
     }
 
@@ -125,6 +130,8 @@ mod tests {
         assert!(margin(&some) > 0.15 && margin(&some) < 0.3, "{}", margin(&some));
         assert!(margin(&many) < margin(&some) / 3.0, "{}", margin(&many));
         assert_eq!(margin(&mib(&[1, 1000, 100_000])), 1.0);
+        // One small run among large ones.
+        assert!(margin(&mib(&[10, 1000, 1000, 1000, 1000, 1000])) < 0.3);
     }
 
     #[test]

@@ -41,7 +41,12 @@ pub fn parse(executable: &str, stdout: &str, stderr: &str) -> Option<PythonMemor
         .map(|n| n.parse().ok())
         .collect::<Option<Vec<u64>>>()
         .filter(|all| (1..=4).contains(&all.len()))?;
-    if !version.starts_with(|c: char| c.is_ascii_digit()) {
+    // It goes to the terminal.
+    let is_plain = |text: &str| {
+        (1..=40).contains(&text.len())
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || "._+-".contains(c))
+    };
+    if !version.starts_with(|c: char| c.is_ascii_digit()) || !is_plain(implementation) || !is_plain(version) {
         return None;
     }
     Some(PythonMemory {
@@ -63,10 +68,11 @@ fn number_behind(text: &str, mark: &str) -> Option<Bytes> {
     rest[..end].parse().ok().map(Bytes)
 }
 
-/// Whether the story helps: a peak that is large and for the most part Python's own, or memory that was never given back.
-pub fn is_worth_telling(peak: Option<Bytes>, own: Option<Bytes>, never_shrank: Option<bool>) -> bool {
+/// Whether the story helps: a peak that is large and for the most part Python's own, and was not given back as far as was
+/// seen (large arrays are).
+pub fn is_worth_telling(peak: Option<Bytes>, own: Option<Bytes>, gave_back: Option<bool>) -> bool {
     let Some(peak) = peak.filter(|p| *p >= WORTH_TELLING) else { return false };
-    never_shrank == Some(true) || own.is_some_and(|own| own.0 / 7 >= peak.0 / 10)
+    gave_back != Some(true) && own.is_none_or(|own| own.0 / 7 >= peak.0 / 10)
 }
 
 impl PythonMemory {
@@ -156,15 +162,18 @@ mod tests {
         assert!(none.story()[1].contains("off"));
         assert_eq!(parse("p", "hello\nworld\n", ""), None);
         assert_eq!(parse("p", "", STATS), None);
+        assert_eq!(parse("p", "cpython 3\u{1b}[2J\n700 10 10\n", STATS), None, "no control characters");
+        assert_eq!(parse("p", "\u{1b}[2Jx 3.13.1\n700 10 10\n", STATS), None);
     }
 
     #[test]
     fn the_story_is_told_where_it_helps() {
         let gib = |n: u64| Some(Bytes::mib(n * 1024));
         assert!(is_worth_telling(gib(4), gib(4), None));
-        assert!(is_worth_telling(gib(4), None, Some(true)));
+        assert!(is_worth_telling(gib(4), gib(4), Some(false)));
+        assert!(!is_worth_telling(gib(4), gib(4), Some(true)), "it did come back");
         assert!(!is_worth_telling(gib(4), gib(1), Some(false)), "page cache");
-        assert!(!is_worth_telling(Some(Bytes::mib(100)), Some(Bytes::mib(100)), Some(true)));
+        assert!(!is_worth_telling(Some(Bytes::mib(100)), Some(Bytes::mib(100)), Some(false)));
         assert!(!is_worth_telling(None, None, None));
     }
 

@@ -1,13 +1,14 @@
 //! `terrarium advise`: what to ask for, from the history.
 
-use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use terrarium_core::Finding;
 use terrarium_core::report::RunReport;
 use terrarium_core::sample::Sample;
 use terrarium_observe::advice::batch::System;
-use terrarium_observe::advice::command::{fingerprint, select};
+use terrarium_observe::advice::command::{Matched, fingerprint, select};
+use terrarium_observe::advice::evidence::impossible;
 use terrarium_observe::advice::{self, Advice, Run};
 use terrarium_observe::history::{self, Entry};
 use terrarium_observe::series;
@@ -21,6 +22,9 @@ use super::interpreter;
 
 /// Series are read of so many runs, the newest: they serve CPUs and growth, where the last ones tell.
 const SERIES_READ: usize = 20;
+
+/// Of what cannot be read in the history, so much is told.
+const PROBLEMS: usize = 5;
 
 /// Returns the exit code.
 pub(crate) fn run(args: &AdviseArgs) -> Result<u8, CliError> {
@@ -68,10 +72,21 @@ pub(super) fn after(
 fn read(directory: &Path) -> Result<Vec<Entry>, CliError> {
     let history = history::read(directory)
         .map_err(|source| CliError::History { directory: directory.to_owned(), source })?;
-    for problem in &history.problems {
+    for problem in history.problems.iter().take(PROBLEMS) {
         out::note(format_args!("note: left out of the history: {problem}"));
     }
-    Ok(history.entries)
+    if let more @ 1.. = history.problems.len().saturating_sub(PROBLEMS) {
+        out::note(format_args!("note: left out of the history: {more} more"));
+    }
+    let mut entries = history.entries;
+    entries.retain(|entry| {
+        let impossible = impossible(&entry.report);
+        if let Some(why) = impossible {
+            out::note(format_args!("note: left out of the history: run {}: {why}", entry.report.job));
+        }
+        impossible.is_none()
+    });
+    Ok(entries)
 }
 
 fn make(
@@ -85,7 +100,8 @@ fn make(
         entries.iter().map(|e| fingerprint(&e.report.command, &e.report.directory)).collect();
     let enough =
         |at: &[usize]| advice::is_enough(&at.iter().map(|i| &entries[*i].report).collect::<Vec<_>>());
-    let (matched, mut chosen) = select(&fingerprint(command, started_in), &prints, enough);
+    let wanted = fingerprint(command, started_in);
+    let (matched, mut chosen) = select(&wanted, &prints, enough);
     let first = chosen.len().saturating_sub(last.map_or(usize::MAX, |n| n as usize));
     chosen.drain(..first);
     let without_series = chosen.len().saturating_sub(SERIES_READ);
@@ -105,12 +121,18 @@ fn make(
         .map(|(i, samples)| Run { report: &entries[*i].report, samples: samples.as_deref() })
         .collect();
     let mut advice = advice::advise(command, matched, &runs);
-    advice.python = advice.python_to_ask(&runs).and_then(interpreter::ask);
+    if matched == Matched::Shape && chosen.iter().all(|i| prints[*i] != wanted) {
+        let text = "no run had exactly these arguments: other numbers and inputs may need more memory, and far more time";
+        advice
+            .findings
+            .insert(0, Finding::new("other-arguments", text).hint("try these: terrarium trial -- COMMAND"));
+    }
+    advice.python = advice.python_to_ask(&runs).and_then(|(python, ran)| interpreter::ask(python, ran));
     advice
 }
 
 fn samples_of(path: PathBuf) -> Option<(terrarium_core::JobId, Vec<Sample>)> {
-    let series = series::read(File::open(path).ok()?).ok()?;
+    let series = series::read(history::open_series(&path).ok()?).ok()?;
     Some((series.start.job, series.samples))
 }
 

@@ -63,7 +63,7 @@ fn three_runs_give_a_request() {
         let advice = advise(&history, &command);
         let (request, highest) = (&advice["memory"]["request"], &advice["memory"]["highest"]);
         let share = request.as_f64().unwrap() / highest.as_f64().unwrap();
-        assert!((1.05..1.25).contains(&share), "{tier:?}: {request} of {highest}");
+        assert!((1.05..1.35).contains(&share), "{tier:?}: {request} of {highest}");
         assert!((300 << 20..350 << 20).contains(&highest.as_u64().unwrap()), "{highest}");
         assert_eq!(advice["runs"].as_array().unwrap().len(), 3);
         assert!(advice["time"]["request_seconds"].as_u64().unwrap() >= 300);
