@@ -27,8 +27,8 @@ pub struct ShowArgs {
 }
 
 const AFTER: &str = "\
-Without flags, charts go to the terminal. A page and the pictures hold no scripts and need no network; print the page
-from a browser for paper.
+Without flags, charts go to the terminal. A page and the pictures hold no scripts and need no network; \
+print the page from a browser for paper.
 
 Examples:
   terrarium show job.arrow

@@ -183,3 +183,13 @@ fn limits_says_what_it_would_do_and_refuses_what_harms() {
         assert!(code == Some(125) && out.is_empty() && err.contains(part), "{args:?}: {err}");
     }
 }
+
+#[test]
+fn in_a_job_a_limit_out_of_sight_is_not_run_into() {
+    let program = terrarium().to_str().unwrap();
+    for tier in tiers() {
+        let done = job(tier, ["--mem", "300M"], [program, "limits", "--only", "malloc/none"]).run();
+        // Not the 123 of a job that is out of memory: it is refused, or the limit is seen and heeded.
+        assert!(matches!(done.code, Some(0 | 125)), "{tier:?} {:?}: {}", done.code, done.err);
+    }
+}

@@ -35,6 +35,9 @@ pub(super) struct Found {
     pub(super) cgroup: Option<Above>,
     /// The batch system whose job this is, and the job's name.
     pub(super) batch_job: Option<(&'static str, String)>,
+    /// In a job of terrarium's, whose own cgroup is out of sight: it is above the root of the job's cgroup namespace.
+    #[serde(skip)]
+    pub(super) is_hidden: bool,
 }
 
 impl Found {
@@ -51,7 +54,8 @@ impl Found {
         let jobs = [("Slurm", "SLURM_JOB_ID"), ("PBS", "PBS_JOBID"), ("LSF", "LSB_JOBID"), ("SGE", "JOB_ID")];
         let batch_job =
             jobs.into_iter().find_map(|(system, variable)| Some((system, std::env::var(variable).ok()?)));
-        Found { memory_available: available, ulimits, cgroup, batch_job }
+        let is_hidden = cgroup.is_none() && std::env::var_os("TERRARIUM_JOB").is_some();
+        Found { memory_available: available, ulimits, cgroup, batch_job, is_hidden }
     }
 
     /// How much may be taken at once without anybody else noticing: a quarter of what is there; and no more than the session's own
@@ -63,11 +67,6 @@ impl Found {
         let quarter = all.unwrap_or(1 << 30) / 4;
         let own = self.ulimits.iter().filter(|(letter, _)| *letter != 'm');
         own.map(|(_, bytes)| bytes.saturating_sub(PROGRAM)).fold(quarter, u64::min)
-    }
-
-    /// In a job of terrarium's, whose cgroup may have a limit that is out of sight: it is in a namespace below it.
-    pub(super) fn may_be_hidden(&self, in_job: bool) -> bool {
-        in_job && self.cgroup.is_none()
     }
 }
 
@@ -136,6 +135,7 @@ mod tests {
             ulimits: vec![],
             cgroup: Some(Above { path: "/x".into(), version: 2, bytes, used }),
             batch_job: None,
+            is_hidden: false,
         };
         assert_eq!(found(Some(400), 1000, None).room(), 100);
         assert_eq!(found(Some(4000), 1000, Some(200)).room(), 200);
@@ -149,10 +149,10 @@ mod tests {
             ulimits: vec![('m', 1), ('v', 300 << 20)],
             cgroup: None,
             batch_job: None,
+            is_hidden: false,
         };
         assert_eq!(found.room(), 268 << 20);
         found.ulimits.push(('d', 1 << 20));
         assert_eq!(found.room(), 0);
-        assert!(found.may_be_hidden(true) && !found.may_be_hidden(false));
     }
 }

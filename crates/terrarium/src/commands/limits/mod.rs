@@ -127,7 +127,7 @@ fn choose_limit(wanted: Option<Bytes>, room: u64) -> Result<u64, CliError> {
 pub(crate) fn run(args: &LimitsArgs) -> Result<u8, CliError> {
     let started = Instant::now();
     let found = Found::look(&Host::default());
-    if args.limit.is_none() && found.may_be_hidden(std::env::var_os("TERRARIUM_JOB").is_some()) {
+    if args.limit.is_none() && found.is_hidden {
         return Err(CliError::Conflict(
             "this is in a job of terrarium, whose own limit is not seen from here: going beyond it would end the job; name a \
              size of which five times fits into it, for example --limit 32M"

@@ -107,6 +107,9 @@ fn found_lines(m: &Measured) -> Vec<String> {
     above
         .extend(m.found.ulimits.iter().map(|(letter, value)| format!("ulimit -{letter}: {}", Bytes(*value))));
     let job = m.found.batch_job.as_ref().map(|(system, id)| format!(" of {system} job {}", printable(id)));
+    if m.found.is_hidden {
+        above.push("that of the job of terrarium around this, which is not seen from here".to_owned());
+    }
     if above.is_empty() {
         above.push("none, so a job can take all of the node".to_owned());
     }
@@ -354,6 +357,7 @@ mod tests {
                 ulimits: vec![('v', 1 << 30)],
                 cgroup: None,
                 batch_job: None,
+                is_hidden: false,
             },
             paper: vec![
                 PaperRow { table: "I", command: "ulimit -m 1".to_owned(), attempt: attempt(Came::All) },
