@@ -190,11 +190,12 @@ impl Table {
             }
         }
         let before = std::mem::take(&mut process.ran);
-        if process.sleeps {
+        let is_first = process.seen == 0;
+        if process.sleeps || is_first {
             // Before all else is read: what it does meanwhile is seen at the next look.
             let ran = reader.read(&mut process.files[SCHEDSTAT], path(SCHEDSTAT));
             process.ran = ran.ok().and_then(parse::run_time);
-            if process.ran.is_some() && process.ran == before {
+            if process.ran.is_some() && process.ran == before && !is_first {
                 process.seen = self.look;
                 process.slept += 1;
                 if process.slept == SLEPT_LONG {
@@ -212,7 +213,11 @@ impl Table {
                 // Another process, with the number of one that has ended.
                 self.lost.add(&unseen(process));
             }
-            process.files[1..].iter_mut().for_each(|file| reader.close(file));
+            process.files[STATUS..SCHEDSTAT].iter_mut().for_each(|file| reader.close(file));
+            if !is_first {
+                reader.close(&mut process.files[SCHEDSTAT]);
+                process.ran = None;
+            }
             (process.status, process.io) = (Status::default(), None);
         }
         let ran = stat.state == b'R' || Counts::of(&stat) != Counts::of(&process.stat);
@@ -220,8 +225,8 @@ impl Table {
         let is_due = is_new || self.look - process.read >= every.min(UNREAD_AT_MOST);
         process.seen = self.look;
         process.stat = stat;
-        process.sleeps = !is_new && !ran && stat.threads <= 1 && stat.state == b'S';
-        if is_new || !is_due {
+        process.sleeps = (is_new || !ran) && stat.threads <= 1 && stat.state == b'S';
+        if !is_due {
             process.ran = None;
         }
         if !is_due {
@@ -247,6 +252,10 @@ impl Table {
         {
             process.io = Some(io);
             self.has_io = true;
+        }
+        if is_first && process.sleeps {
+            // Most of many processes do nothing from then on.
+            process.files[..SCHEDSTAT].iter_mut().for_each(|file| reader.close(file));
         }
     }
 
