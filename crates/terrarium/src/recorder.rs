@@ -208,6 +208,20 @@ fn write_series(channel: &Channel, path: &Path, start: &SeriesStart) -> Result<(
     }
 }
 
+/// Writes a series again with another report.
+pub(crate) fn replace_report(path: &Path, report: &RunReport) -> Result<(), String> {
+    let series = std::fs::File::open(path).map_err(|e| e.to_string())?;
+    let series = terrarium_observe::series::read(series).map_err(|e| e.to_string())?;
+    // Not what an earlier run has left there.
+    if series.start.job != report.job || series.damage.is_some() {
+        return Ok(());
+    }
+    let mut encoder = Encoder::new(series.start).map_err(|e| e.to_string())?;
+    series.samples.into_iter().try_for_each(|sample| encoder.push(sample)).map_err(|e| e.to_string())?;
+    let bytes = encoder.file(Some(report)).map_err(|e| e.to_string())?;
+    replace(path, &bytes, false).map_err(|e| e.to_string())
+}
+
 fn encode(sample: &Sample) -> Vec<u8> {
     let mut bytes = vec![b's'];
     bytes.extend(sample.time_ms.to_le_bytes());

@@ -77,6 +77,19 @@ impl Record {
         }
     }
 
+    /// Puts another report into a series that has ended: of a job in ranks only the last rank knows how it ended.
+    pub(super) fn correct_series(&self, report: &RunReport) {
+        let correct = || {
+            let in_history = |directory: &PathBuf| {
+                Some(directory.join(kept::find_series(directory, &report.job.to_string())?))
+            };
+            let path = self.file.clone().or_else(|| self.history.as_ref().and_then(in_history));
+            path.map_or(Ok(()), |path| recorder::replace_report(&path, report))
+        };
+        // Without it the series says how its holder ended, and is otherwise whole.
+        let _ = recorder::in_time(&correct);
+    }
+
     /// Adds the run to the history; what hindered it.
     pub(super) fn remember(&self, report: &RunReport) -> Option<Finding> {
         let directory = self.history.as_deref()?;

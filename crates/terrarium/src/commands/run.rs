@@ -84,7 +84,10 @@ pub(super) fn run_and_report(
     match shared {
         // The rest of the job goes on, and the last to leave tells of it.
         Shared::Rank => return Ok((report.exit_status, None)),
-        Shared::LastRank(whole) => report = ranks::of_the_whole(&whole, report),
+        Shared::LastRank(whole) => {
+            report = ranks::of_the_whole(&whole, report);
+            record.correct_series(&report);
+        }
         Shared::Alone | Shared::Holder(_) => {}
     }
     let threads_set = matches!(args.threads, threads::ThreadRequest::Count(_));

@@ -118,6 +118,24 @@ fn limits_are_the_jobs_and_not_the_ranks() {
 }
 
 #[test]
+fn the_series_of_ranks_tells_how_the_job_ended() {
+    not_in_the_virtual_machine!();
+    requires!(installed(), "Open MPI and MPICH are not installed");
+    let directory = crate::record::place("ranks");
+    // Where ranks share no jail, each records for itself.
+    for tier in tiers().into_iter().filter(|tier| *tier != Tier::Traced) {
+        let file = directory.join(format!("{tier:?}.arrow"));
+        let launcher = &launchers(2)[0].1;
+        let flags = ["-q", "--record", file.to_str().unwrap()];
+        ranks(tier, launcher, &flags, &["sh", "-c", "sleep 1.2; exit 3"]).code_is(3);
+        let series = crate::record::read(&file);
+        let report = series.report.unwrap();
+        assert_eq!((report.exit_status, report.ranks), (3, Some(2)), "{tier:?}");
+        assert_eq!(report.usage.samples, series.samples.len() as u64, "{tier:?}");
+    }
+}
+
+#[test]
 fn statuses_of_ranks_and_their_daemons() {
     not_in_the_virtual_machine!();
     requires!(installed(), "Open MPI and MPICH are not installed");

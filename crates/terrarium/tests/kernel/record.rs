@@ -15,7 +15,7 @@ use crate::support::{
 };
 
 /// A place that every user may write to.
-fn place(name: &str) -> PathBuf {
+pub(crate) fn place(name: &str) -> PathBuf {
     use std::os::unix::fs::PermissionsExt;
     let path = directory().join(format!("record-{name}"));
     fs::create_dir_all(&path).unwrap();
@@ -23,7 +23,7 @@ fn place(name: &str) -> PathBuf {
     path
 }
 
-fn read(path: &Path) -> Series {
+pub(crate) fn read(path: &Path) -> Series {
     series::read(fs::File::open(path).unwrap()).unwrap()
 }
 
