@@ -88,6 +88,7 @@ fn headline(advice: &Advice) -> String {
             format!("At least {bytes} of memory for {command}, how much more is not known{rest}")
         }
         (None, None) if asked.is_empty() => format!("No run of {command} says what it needs"),
+        (None, None) => format!("Ask for {asked}; how much memory it needs is not known: {command}"),
         _ => format!("Ask for {asked}: {command}"),
     }
 }
@@ -105,7 +106,7 @@ fn memory(advice: &Advice) -> Vec<String> {
         let growing = match memory.still_growing {
             Some(true) => "and still growing when it was cut",
             Some(false) => "and no longer growing when it was cut",
-            None => "whether it was still growing is not known",
+            None => "how much more is not known",
         };
         out.push(row("memory", &format!("at least {bytes}, {growing}")));
     }

@@ -303,7 +303,11 @@ fn memory_findings(advice: &MemoryAdvice, runs: &[Run], out_of_memory: Option<By
         say(
             "lower-bound",
             format!("no run shows all that it needs: one had used {bytes} when it ended{growing}"),
-            "let it run longer, or to its end, before you ask for less than you do now",
+            if runs.iter().any(|r| evidence::was_cut(r.report)) {
+                "let it run longer, or to its end, before you ask for less than you do now"
+            } else {
+                "let it come to a good end once, with more memory than it wants"
+            },
         );
     } else if let Some(bytes) = advice.at_least.filter(|b| advice.request.is_some_and(|r| *b > r)) {
         say(

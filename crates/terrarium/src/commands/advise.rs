@@ -72,20 +72,18 @@ pub(super) fn after(
 fn read(directory: &Path) -> Result<Vec<Entry>, CliError> {
     let history = history::read(directory)
         .map_err(|source| CliError::History { directory: directory.to_owned(), source })?;
-    for problem in history.problems.iter().take(PROBLEMS) {
-        out::note(format_args!("note: left out of the history: {problem}"));
-    }
-    if let more @ 1.. = history.problems.len().saturating_sub(PROBLEMS) {
-        out::note(format_args!("note: left out of the history: {more} more"));
-    }
-    let mut entries = history.entries;
+    let (mut entries, mut problems) = (history.entries, history.problems);
     entries.retain(|entry| {
         let impossible = impossible(&entry.report);
-        if let Some(why) = impossible {
-            out::note(format_args!("note: left out of the history: run {}: {why}", entry.report.job));
-        }
+        problems.extend(impossible.map(|why| format!("run {}: {why}", entry.report.job)));
         impossible.is_none()
     });
+    for problem in problems.iter().take(PROBLEMS) {
+        out::note(format_args!("note: left out of the history: {problem}"));
+    }
+    if let more @ 1.. = problems.len().saturating_sub(PROBLEMS) {
+        out::note(format_args!("note: left out of the history: {more} more"));
+    }
     Ok(entries)
 }
 

@@ -13,7 +13,7 @@ use terrarium_sys::process::user;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// More than its figures need, and less than a socket holds: it never waits for us to read.
+/// More than its figures need.
 const LONGEST: u64 = 60 << 10;
 
 /// What this interpreter says, which ran at this time (seconds since 1970); `None` if it is not to be trusted, is another by
@@ -45,8 +45,13 @@ pub(super) fn ask(executable: &str, ran: f64) -> Option<PythonMemory> {
         .spawn()
         .ok()?;
     let end = Instant::now() + PATIENCE;
+    let (mut out, mut err) = (Vec::new(), Vec::new());
     let status = loop {
-        match child.try_wait() {
+        // The end is looked for first, so that nothing is left when it is there.
+        let ended = child.try_wait();
+        take(&mut stdout, &mut out);
+        take(&mut stderr, &mut err);
+        match ended {
             Ok(Some(status)) => break Some(status),
             Ok(None) if Instant::now() < end => std::thread::sleep(Duration::from_millis(5)),
             _ => {
@@ -59,7 +64,7 @@ pub(super) fn ask(executable: &str, ran: f64) -> Option<PythonMemory> {
     if !status?.success() {
         return None;
     }
-    python::parse(executable, &text(&mut stdout), &text(&mut stderr))
+    python::parse(executable, &String::from_utf8_lossy(&out), &String::from_utf8_lossy(&err))
 }
 
 fn channel() -> Option<(UnixStream, OwnedFd)> {
@@ -68,12 +73,11 @@ fn channel() -> Option<(UnixStream, OwnedFd)> {
     Some((ours, theirs.into()))
 }
 
-/// What has come so far.
-fn text(stream: &mut UnixStream) -> String {
-    let mut bytes = Vec::new();
+/// Reads what is there; from [`LONGEST`] on nothing more, and the interpreter waits until its time is over.
+fn take(stream: &mut UnixStream, text: &mut Vec<u8>) {
+    let room = LONGEST.saturating_sub(text.len() as u64);
     // That nothing more is there is an error of its own; what was read before is kept.
-    let _ = stream.take(LONGEST).read_to_end(&mut bytes);
-    String::from_utf8_lossy(&bytes).into_owned()
+    let _ = stream.take(room).read_to_end(text);
 }
 
 /// Not one that everybody can write to, nor a group but root's and the one that is the user's own on many systems; and none
@@ -111,6 +115,9 @@ mod tests {
         for bad in ["exit 1", "yes", "printf '\\033[2J 3.1\\n1\\n'", "kill -9 $$"] {
             assert_eq!(ask(&python(directory.path(), bad), later), None, "{bad}");
         }
+        // As the real one does: many small writes.
+        let chatty = format!("i=0; while [ $i -lt 2000 ]; do echo x >&2; i=$((i+1)); done; {GOOD}");
+        assert!(ask(&python(directory.path(), &chatty), later).is_some());
         let begin = Instant::now();
         let path = python(directory.path(), &format!("/bin/sleep 30 & {GOOD}"));
         assert!(ask(&path, later).is_some());
