@@ -144,8 +144,8 @@ pub enum Source {
     Wait4,
     /// Looked at from time to time: short peaks are missing.
     Sampled,
-    /// Looked at from time to time and added up over processes: what they share counts several times, so that it is an
-    /// upper bound of what was there at these moments.
+    /// Looked at from time to time and added up over processes: what they share after fork counts several times, so that it
+    /// is as a rule an upper bound of what was there at these moments. Of shared memory only the largest of one counts.
     SampledSum,
 }
 

@@ -162,7 +162,7 @@ impl Metric {
                 "memory of the job's cgroup without file pages that were not used lately"
             }
             Metric::MemoryAnonymousShared => {
-                "anonymous and shared memory: of the cgroup, each page once; without one, added up over processes (an upper bound)"
+                "anonymous and shared memory: of the cgroup, each page once; without one, added up over processes (as a rule an upper bound)"
             }
             Metric::Processes => "processes",
             Metric::Threads => "threads of all processes",
@@ -241,7 +241,7 @@ pub struct SeriesStart {
     pub node_memory: crate::Bytes,
     /// The job's memory limit, if it is enforced for the job as a whole.
     pub memory_limit: Option<crate::Bytes>,
-    /// Whether a cgroup counts memory: if not, `memory_anonymous_shared_bytes` is an upper bound.
+    /// Whether a cgroup counts memory: if not, `memory_anonymous_shared_bytes` is, as a rule, an upper bound.
     pub memory_by_cgroup: bool,
 }
 

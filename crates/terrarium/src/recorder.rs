@@ -28,6 +28,9 @@ const FLUSH_SHARE: u32 = 360;
 /// A file system that does not answer for so long, when the job is over, is not waited for any more.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Looks that wait for the writer, at most: 18 hours at one a second, some 20 MB.
+const PENDING: usize = 1 << 16;
+
 /// Of a report, in one message.
 const PART: usize = 16 << 10;
 
@@ -60,7 +63,10 @@ impl Recorder {
 
     /// Takes a sample. Never waits: what the writer has no room for now is kept for the next time.
     pub(crate) fn push(&mut self, sample: Sample) {
-        self.pending.push_back(sample);
+        // A writer that does not take them any more is not worth the node's memory.
+        if self.pending.len() < PENDING {
+            self.pending.push_back(sample);
+        }
         if self.writer.is_none() && self.began.elapsed() >= self.from {
             self.writer = start_writer(&self.path, &self.start);
         }

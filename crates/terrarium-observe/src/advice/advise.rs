@@ -185,7 +185,7 @@ fn used(report: &RunReport, seen: &Memory) -> Use {
 fn said_of(peak: &Peak) -> Option<String> {
     let text = match (peak.instead_of_cache, peak.upper_bound, peak.spikes_may_be_missing) {
         (true, _, _) => "page cache met the limit: anonymous and shared memory, seen in samples",
-        (_, true, _) => "added up over processes: an upper bound",
+        (_, true, _) => "added up over processes: as a rule too much",
         (_, _, true) => "seen in samples",
         _ => return None,
     };
@@ -326,7 +326,7 @@ fn memory_findings(advice: &MemoryAdvice, runs: &[Run], out_of_memory: Option<By
     if advice.upper_bound {
         say(
             "upper-bound",
-            "the peak was added up over processes, and what they share counts several times: it is an upper bound".to_owned(),
+            "the peak was added up over processes, and what they share counts several times: as a rule it is too high".to_owned(),
             "with a memory cgroup (see `terrarium run --dry-run`) the kernel counts it exactly",
         );
     }

@@ -26,6 +26,9 @@ pub(super) struct Record {
 impl Record {
     /// Looks before the job starts whether a file that was asked for can be written.
     pub(super) fn of(args: &RunArgs) -> Result<Self, CliError> {
+        if args.record.is_some() && args.record == args.report {
+            return Err(CliError::Conflict("--record and --report name the same file".to_owned()));
+        }
         let file = args.record.as_deref().map(recorder::check).transpose()?;
         let history = if args.no_record { None } else { history::directory() };
         Ok(Record { file, history })
