@@ -3,6 +3,7 @@
 //! There was no GPU where this was written: the driver's answers are those of tests/programs/nvml_stub.c.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use terrarium_core::sample::Metric;
 
@@ -137,6 +138,8 @@ fn use_and_memory_of_a_job_are_seen_while_it_runs() {
     let stub = stub("watched");
     requires!(stub.is_some(), "terrarium-nvml or the stand-in library is not built (make build)");
     let (library, answers) = stub.unwrap();
+    // Every user records there.
+    fs::set_permissions(&library, fs::Permissions::from_mode(0o777)).unwrap();
     for tier in tiers() {
         let file = std::path::Path::new(&library).join(format!("{tier:?}.arrow"));
         let started =

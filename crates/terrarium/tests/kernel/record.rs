@@ -193,7 +193,7 @@ fn a_history_that_hangs_holds_nobody_for_ever() {
         return;
     };
     let report = place("hangs").join("report.json");
-    let started = sh(Tier::Root, &["--report", report.to_str().unwrap()], "exit 3")
+    let started = sh(Tier::Root, &["--report", report.to_str().unwrap()], "sleep 1.5; exit 3")
         .env("TERRARIUM_HISTORY", frozen.mount.join("history").to_str().unwrap())
         .start();
     let mut child = started.child;
