@@ -358,6 +358,34 @@ pub fn signal_one(pid: i32, signal: i32) -> Result<(), Errno> {
     Errno::result(unsafe { libc::kill(pid, signal) }).map(drop)
 }
 
+/// Lets go of the pages of the program's code that were touched at the start, and are not needed to wait: they come back
+/// from the page cache when they are.
+pub fn forget_program() {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let here = forget_program as *const () as usize;
+    for (start, end) in code(&maps, here) {
+        // SAFETY: code that is mapped from a file, and is not writable, is what the file holds (it has no relocations; what
+        // has is data, read-only or not), so that dropping its pages changes nothing that can be read or executed. The range
+        // is one line of the kernel's list of our own mappings.
+        unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_DONTNEED) };
+    }
+}
+
+/// The mappings of code of the file that is mapped at an address.
+fn code(maps: &str, address: usize) -> Vec<(usize, usize)> {
+    let parse = |line: &str| {
+        let mut words = line.split_ascii_whitespace();
+        let (start, end) = words.next()?.split_once('-')?;
+        let (start, end) = (usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?);
+        let (access, _offset, device, inode) = (words.next()?, words.next()?, words.next()?, words.next()?);
+        let is_code = access == "r-xp";
+        Some((start, end, is_code, format!("{device} {inode}")))
+    };
+    let all: Vec<_> = maps.lines().filter_map(parse).collect();
+    let Some((.., file)) = all.iter().find(|m| (m.0..m.1).contains(&address)) else { return Vec::new() };
+    all.iter().filter(|m| m.2 && m.3 == *file).map(|m| (m.0, m.1)).collect()
+}
+
 /// What this process is called in ps; 15 bytes count.
 pub fn set_name(name: &str) {
     if let Ok(name) = CString::new(name) {
@@ -536,6 +564,18 @@ mod tests {
         child.wait().unwrap();
         assert_eq!(handle.signal(0), Err(Errno::ESRCH));
         assert!(parent() > 0);
+    }
+
+    #[test]
+    fn only_code_of_the_program_itself_is_let_go_of() {
+        let maps = "00400000-00401000 r--p 00000000 fe:00 77 /bin/x\n00401000-00500000 r-xp 00001000 fe:00 77 /bin/x\n\
+                    00500000-00510000 rw-p 00100000 fe:00 77 /bin/x\n7f0000000000-7f0000001000 r-xp 0 fe:00 78 /lib/y\n\
+                    7f0000002000-7f0000003000 rwxp 0 fe:00 77 /bin/x\nwhat is this\n";
+        assert_eq!(super::code(maps, 0x401234), [(0x401000, 0x500000)]);
+        assert_eq!(super::code(maps, 0x1), []);
+        // Nothing is different afterwards.
+        super::forget_program();
+        assert_eq!(super::code(maps, 0x1), []);
     }
 
     #[test]

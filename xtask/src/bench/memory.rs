@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use super::account::Account;
 use super::contender::{Contender, OURS, fit};
@@ -53,7 +54,11 @@ fn measured(contender: &Contender, account: &Account) -> Result<Use> {
     let mut line = String::new();
     let ready = launcher.stdout.take().map(|stdout| BufReader::new(stdout).read_line(&mut line));
     let measured = match ready {
-        Some(Ok(_)) if line == "ready\n" => sum(launcher.id()),
+        Some(Ok(_)) if line == "ready\n" => {
+            // As it stays, without what only the start needs.
+            std::thread::sleep(Duration::from_secs(3));
+            sum(launcher.id())
+        }
         _ => Err("the job did not start".to_owned()),
     };
     drop(launcher.stdin.take());

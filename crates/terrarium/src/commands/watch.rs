@@ -11,6 +11,7 @@ use terrarium_jail::host::Host;
 use terrarium_jail::{Look, Notice, Observer, Started};
 use terrarium_observe::sampler::{Cgroups, Now, Processes, Sampler};
 use terrarium_sys::fds::room_for_files;
+use terrarium_sys::process::forget_program;
 
 use crate::cli::RunArgs;
 use crate::recorder::Recorder;
@@ -19,11 +20,15 @@ use crate::{nvml, summary};
 /// Files that the sampler may keep open, and some for the rest.
 const OPEN_FILES: u64 = 8192;
 
+/// From here on most of the program is not needed.
+const SETTLED: Duration = Duration::from_secs(1);
+
 pub(super) struct Watch {
     pub(super) sampler: Sampler,
     pub(super) cpus: usize,
     quiet: bool,
     started: Instant,
+    is_settled: bool,
     /// Gets every sample.
     pub(super) recorder: Option<Recorder>,
     /// Not asked yet, or asked.
@@ -34,7 +39,7 @@ impl Watch {
     /// To be made after the job was started, for it raises a limit that the job is not to inherit.
     pub(super) fn new(cpus: usize, quiet: bool) -> Self {
         let sampler = Sampler::new(cpus, room_for_files(OPEN_FILES));
-        Watch { sampler, cpus, quiet, started: Instant::now(), recorder: None, gpus: None }
+        Watch { sampler, cpus, quiet, started: Instant::now(), is_settled: false, recorder: None, gpus: None }
     }
 
     fn now(&self) -> Now {
@@ -108,6 +113,10 @@ fn cgroups(groups: &Groups) -> Cgroups<'_> {
 
 impl Observer for Watch {
     fn look(&mut self, look: &Look<'_>) {
+        let is_settled = self.started.elapsed() > SETTLED;
+        if is_settled && !std::mem::replace(&mut self.is_settled, true) {
+            forget_program();
+        }
         let processes =
             look.processes.map(|p| Processes { proc: p.proc, pids: p.pids, init: p.init, main: p.main });
         let now = self.now();
