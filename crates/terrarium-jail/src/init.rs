@@ -384,8 +384,6 @@ impl State<'_> {
     }
 
     fn send_proc(&self) {
-        // Asked for once, when the job has run for a while.
-        process::forget_program();
         if let Some(proc) = self.own_proc.then(|| fs::File::open("/proc").ok()).flatten() {
             let _ = self.channel.send(&FromInit::Proc { main: self.main_pid }.encode(), Some(proc.as_fd()));
         }

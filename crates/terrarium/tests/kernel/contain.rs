@@ -141,8 +141,8 @@ fn fork_bomb() {
 #[test]
 fn lineages_that_fork_while_they_are_killed() {
     for tier in tiers() {
-        job(tier, ["--pids", "500"], [&program("phoenix"), "16"]).run().code_is(0);
-        let started = job(tier, ["--pids", "500"], [&program("phoenix"), "16", "--stay"]).start();
+        job(tier, ["--pids", "2000"], [&program("phoenix"), "16"]).run().code_is(0);
+        let started = job(tier, ["--pids", "2000"], [&program("phoenix"), "16", "--stay"]).start();
         started.wait_for_processes(10);
         started.signal("KILL");
         wait_until("the end of the job", || started.marked().is_empty());
