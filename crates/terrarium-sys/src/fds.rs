@@ -313,6 +313,8 @@ mod tests {
         drop(a);
         assert!(matches!(b.receive(&mut buffer), Ok(Incoming::Message(3, None))));
         assert!(matches!(b.receive(&mut buffer), Ok(Incoming::Message(5, Some(_)))));
+        // A child that another test has just forked holds the other end, too, as long as it lives.
+        assert!(b.wait(Duration::from_secs(30)));
         assert!(matches!(b.receive(&mut buffer), Ok(Incoming::Closed)));
     }
 }
