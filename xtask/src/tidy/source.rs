@@ -189,6 +189,6 @@ mod tests {
         assert!(!line("#![forbid(unsafe_code)]").has("unsafe"));
         assert!(line("std::println!()").has("println!"));
         assert!(!line("eprintln!()").has("println!"));
-        assert_eq!(lines("// FIXME: y")[0].comment, " FIXME: y");
+        assert_eq!(lines("// why: y")[0].comment, " why: y");
     }
 }

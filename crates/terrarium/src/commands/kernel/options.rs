@@ -124,7 +124,7 @@ mod tests {
         let matches = matches.subcommand_matches("kernel").unwrap().subcommand_matches("install").unwrap();
         let Command::Kernel(kernel) = Cli::try_parse_from(all()).unwrap().command else { panic!() };
         let KernelCommand::Install(install) = kernel.command else { panic!() };
-        of_kernel(&install.run, matches, Path::new("/work"))
+        of_kernel(&install.run, matches, Path::new("/home/a"))
     }
 
     #[test]
@@ -139,14 +139,14 @@ mod tests {
     fn paths_become_absolute_and_the_connection_file_is_shown() {
         let got = words(&["--hide", "a", "--bind", "b:/c", "--bind=./d", "--mem", "4G", "--report", "../r"]);
         let got = got.unwrap().join(" ");
-        assert!(got.starts_with("--mem 4G --bind /work/b:/c --bind /work/d --hide /work/a"), "{got}");
-        assert!(got.contains("--report /work/../r --bind {connection_file}"), "{got}");
+        assert!(got.starts_with("--mem 4G --bind /home/a/b:/c --bind /home/a/d --hide /home/a/a"), "{got}");
+        assert!(got.contains("--report /home/a/../r --bind {connection_file}"), "{got}");
     }
 
     #[test]
     fn with_only_the_connection_file_is_named_too() {
         let got = words(&["--only", ".", "--only", "env:ro", "--hide", "x"]).unwrap().join(" ");
-        let (only, file) = ("--only /work --only /work/env:ro", "--only {connection_file}");
+        let (only, file) = ("--only /home/a --only /home/a/env:ro", "--only {connection_file}");
         assert!(got.contains(only) && got.contains(file) && !got.contains("--bind"), "{got}");
     }
 
