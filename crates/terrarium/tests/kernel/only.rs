@@ -75,7 +75,7 @@ fn what_is_named_can_be_written_to_unless_it_is_ro() {
             "echo new > new && mv new sub/new && ln file link && rm link && echo more >> file; \
              cat {data}/file; echo x > {data}/file; touch {data}/new; rm {data}/file; \
              for path in / /home /srv /srv/none /run /var /etc /usr /usr/bin /sys /dev; do touch $path/stray && echo stray in $path; done; \
-             touch /tmp/a /var/tmp/a /dev/shm/a && echo temporary"
+             touch /tmp/a /var/tmp/a /dev/shm/a && echo temporary; rm -f /dev/shm/a"
         );
         let bind = format!("{data}:/srv/none/such");
         let mut only = vec!["-q", "--only", &project, "--only"];
