@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("terrarium-observe", &["terrarium-core"]),
     ("terrarium-batch", &[]),
     ("terrarium-chart", &["terrarium-core"]),
+    ("terrarium-wire", &[]),
     (
         "terrarium",
         &[
@@ -26,10 +27,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "terrarium-observe",
             "terrarium-batch",
             "terrarium-chart",
+            "terrarium-wire",
         ],
     ),
     // Loaded into foreign processes, or loads foreign libraries: stands alone.
     ("terrarium-nvml", &[]),
+    ("terrarium-hook", &["terrarium-wire"]),
     // Above all layers: it reads the tables from which pages are generated and checked.
     ("xtask", &["terrarium", "terrarium-core", "terrarium-observe"]),
 ];
