@@ -42,7 +42,15 @@ pub(super) fn is_main(name: &[u8]) -> bool {
 
 /// Whether code of this name is a part of the import system, which imports on behalf of others.
 fn imports_for_others(name: &[u8]) -> bool {
-    matches!(name, b"importlib._bootstrap" | b"importlib._bootstrap_external" | b"importlib" | b"zipimport")
+    const THESE: [&[u8]; 6] = [
+        b"importlib._bootstrap",
+        b"importlib._bootstrap_external",
+        b"_frozen_importlib",
+        b"_frozen_importlib_external",
+        b"importlib",
+        b"zipimport",
+    ];
+    THESE.contains(&name)
 }
 
 /// What the code that runs calls itself; `None`: no Python code runs. True beside it: it is the import system.
