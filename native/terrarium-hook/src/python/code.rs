@@ -154,7 +154,7 @@ impl Found {
         let (Some(bytes), Some(constants), Some(names)) = (
             api.attribute(code, Name::Code),
             api.attribute(code, Name::Constants),
-            api.attribute(code, Name::Dunders),
+            api.attribute(code, Name::Names),
         ) else {
             return;
         };
