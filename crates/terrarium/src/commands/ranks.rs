@@ -16,7 +16,7 @@ use super::watch::Watch;
 use crate::cli::RunArgs;
 
 /// Says in the job which ranks it is: what a rank starts has the launcher's variables too, and is no rank of it.
-const MARK: &str = "TERRARIUM_RANKS";
+const MARK: &str = "TERRARIUM_LAUNCH";
 
 /// The rank that this process was started as.
 pub(super) fn this(host: &Host) -> Option<Rank> {

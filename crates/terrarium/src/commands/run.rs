@@ -317,6 +317,7 @@ fn spec_of(
         look_every: args.interval,
         keep: Vec::new(),
         has_terminal: has_terminal(),
+        track: None,
         ranks,
         nested: std::env::var_os("TERRARIUM_JOB").is_some(),
     };
