@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use terrarium_core::JobId;
-use terrarium_sys::places::open_plain;
+use terrarium_sys::fds::open_plain;
 use terrarium_sys::process::user;
 
 use crate::only;

@@ -1,11 +1,9 @@
 //! What a path is, before anything is written to it, and without waiting for a server.
 
 use std::ffi::CString;
-use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -53,13 +51,13 @@ pub fn may_write(directory: &Path) -> bool {
     access(directory, AccessFlags::W_OK | AccessFlags::X_OK).is_ok()
 }
 
-/// Whether something is at this path, as far as the kernel knows without asking a disk or a server. `None`: it would have
+/// Whether something is at this path, a link to nowhere included, as far as the kernel knows without asking a disk or a server. `None`: it would have
 /// to ask, or cannot answer so (before Linux 5.12).
 pub fn is_there_at_once(path: &Path) -> Option<bool> {
     let path = CString::new(path.as_os_str().as_bytes()).ok()?;
     // SAFETY: plain numbers, for which 0 is a valid value.
     let mut how: libc::open_how = unsafe { std::mem::zeroed() };
-    how.flags = (libc::O_PATH | libc::O_CLOEXEC) as u64;
+    how.flags = (libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC) as u64;
     how.resolve = libc::RESOLVE_CACHED;
     let size = size_of::<libc::open_how>();
     // SAFETY: a live C string, and a structure of the given size that the kernel reads.
@@ -76,32 +74,9 @@ pub fn is_there_at_once(path: &Path) -> Option<bool> {
     }
 }
 
-/// Opens a plain file to read it: no link is followed at its end, and no pipe is waited for.
-pub fn open_plain(path: &Path) -> io::Result<File> {
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    if file.metadata()?.is_file() {
-        return Ok(file);
-    }
-    Err(io::Error::new(io::ErrorKind::InvalidInput, "is no plain file"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_plain_files_are_opened() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = |name: &str| directory.path().join(name);
-        std::fs::write(path("file"), "x").unwrap();
-        std::os::unix::fs::symlink("file", path("link")).unwrap();
-        nix::unistd::mkfifo(&path("pipe"), nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
-        assert!(open_plain(&path("file")).is_ok());
-        for other in ["link", "pipe", "", "none"] {
-            assert!(open_plain(&path(other)).is_err(), "{other}");
-        }
-    }
 
     #[test]
     fn what_is_there_is_known_once_it_was_looked_at() {

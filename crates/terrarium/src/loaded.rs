@@ -70,7 +70,8 @@ impl Loaded {
                 if self.unread > 10 * MOST_RECORDS {
                     return;
                 }
-            } else if depth < DEPTH && job_of(&name).is_some() && entry.file_type().is_ok_and(|t| t.is_dir()) {
+            } else if depth < DEPTH && job_of(&name).is_some() && entry.file_type().is_ok_and(|t| t.is_dir())
+            {
                 self.directory(&entry.path(), depth + 1, clock);
             }
         }

@@ -284,7 +284,9 @@ mod tests {
     fn the_runtime_directory_if_it_is_the_users_and_in_memory() {
         let (shm, runtime) = (memory(), memory());
         let find = |uid: u32, runtime: &Path| {
-            find_in(&with(&[("XDG_RUNTIME_DIR", runtime)]), uid, (Path::new("/none"), shm.path()), &|look| look())
+            find_in(&with(&[("XDG_RUNTIME_DIR", runtime)]), uid, (Path::new("/none"), shm.path()), &|look| {
+                look()
+            })
         };
         let spool = runtime.path().canonicalize().unwrap().join("terrarium/spool");
         assert_eq!(find(user(), runtime.path()), Ok(Spool { path: spool, is_own: true }));

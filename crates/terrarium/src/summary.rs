@@ -174,7 +174,8 @@ fn loaded_line(report: &RunReport) -> Option<String> {
     let shown = &tracking.direct[..tracking.direct.len().min(NAMES)];
     let names: Vec<String> = shown.iter().map(|name| printable(name)).collect();
     let more = if tracking.direct.len() > NAMES { ", …" } else { "" };
-    let names = if names.is_empty() { String::new() } else { format!("{}{more} (direct), ", names.join(", ")) };
+    let names =
+        if names.is_empty() { String::new() } else { format!("{}{more} (direct), ", names.join(", ")) };
     let pythons = tracking.python_processes;
     let mut line = format!(
         "{names}{} in {pythons} Python {}",

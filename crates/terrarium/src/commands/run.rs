@@ -25,8 +25,8 @@ use crate::whole_file::Destination;
 use crate::{nvml, out, summary};
 
 use super::record::Record;
-use super::watch::{GpusSeen, Watch, wants_gpu_check};
 use super::tracking::Tracking;
+use super::watch::{GpusSeen, Watch, wants_gpu_check};
 use super::{only, ranks};
 
 /// By which Jupyter tells its kernels who started them.
