@@ -107,8 +107,13 @@ impl Python {
     }
 
     pub(crate) fn settings(&mut self, settings: &Settings) {
-        self.arguments = settings.arguments;
-        self.calls.wanted = settings.calls;
+        // Not written without need: this memory is only touched where there is a Python.
+        if settings.arguments {
+            self.arguments = true;
+        }
+        if settings.calls {
+            self.calls.wanted = true;
+        }
     }
 
     /// The flags that a forked child's file has from the start.
