@@ -87,6 +87,9 @@ impl<'a> Records<'a> {
             return Err(ReadError::TooLarge { length: bytes.len() as u64 });
         }
         let header = Header::read(bytes)?;
+        if header.length > bytes.len() {
+            return Err(ReadError::Cut { length: bytes.len() });
+        }
         let records = Self {
             bytes,
             at: header.length,
