@@ -4,7 +4,7 @@
 use terrarium_wire::Put;
 use terrarium_wire::kind::importer;
 
-use super::api::{Api, Owned, Ref};
+use super::api::{Api, Name, Owned, Ref};
 use super::table::Tag;
 
 /// How many frames of the import system are passed over.
@@ -42,7 +42,15 @@ pub(super) fn is_main(name: &[u8]) -> bool {
 
 /// Whether code of this name is a part of the import system, which imports on behalf of others.
 fn imports_for_others(name: &[u8]) -> bool {
-    matches!(name, b"importlib._bootstrap" | b"importlib._bootstrap_external" | b"importlib" | b"zipimport")
+    const THESE: [&[u8]; 6] = [
+        b"importlib._bootstrap",
+        b"importlib._bootstrap_external",
+        b"_frozen_importlib",
+        b"_frozen_importlib_external",
+        b"importlib",
+        b"zipimport",
+    ];
+    THESE.contains(&name)
 }
 
 /// What the code that runs calls itself; `None`: no Python code runs. True beside it: it is the import system.
@@ -71,5 +79,5 @@ pub(super) fn beyond_the_import_system<'a>(api: &Api) -> Option<&'a [u8]> {
 
 /// `__name__`; the text lives as long as the namespace, which its module or frame holds.
 fn name_in<'a>(api: &Api, globals: Ref) -> &'a [u8] {
-    api.item(globals, c"__name__").and_then(|name| api.text(name)).unwrap_or_default()
+    api.item(globals, Name::Dunder).and_then(|name| api.text(name)).unwrap_or_default()
 }
