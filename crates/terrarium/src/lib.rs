@@ -10,9 +10,12 @@ pub mod cli;
 mod commands;
 mod error;
 mod history;
+mod hook;
+mod loaded;
 mod nvml;
 mod out;
 mod recorder;
+mod spool;
 mod summary;
 mod whole_file;
 
@@ -39,6 +42,7 @@ pub fn main() -> u8 {
         cli::Command::Limits(args) => commands::limits::run(&args),
         cli::Command::LimitsWorker(args) => Ok(commands::limits::worker::run(&args)),
         cli::Command::Kernel(args) => commands::kernel::run(args.command),
+        cli::Command::Track(args) => commands::track::run(&args.command),
     };
     match result {
         Ok(code) => code,

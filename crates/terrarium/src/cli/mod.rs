@@ -4,6 +4,7 @@ pub mod advise;
 pub mod limits;
 pub mod show;
 pub mod top;
+pub mod track;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -70,6 +71,8 @@ pub enum Command {
     /// A kernel spec of terrarium's starts each kernel by `terrarium run`: interrupt, restart and shutdown work as
     /// with any other kernel, and nothing of a kernel is left when it ends, is killed, or loses its client.
     Kernel(KernelArgs),
+    /// Which libraries the Python processes of a job have loaded
+    Track(track::TrackArgs),
 }
 
 const RUN_AFTER: &str = "\
@@ -360,6 +363,12 @@ pub struct RunOptions {
     /// Keep neither a series nor a line in the history
     #[arg(long, help_heading = "Running")]
     pub no_record: bool,
+    /// Do not record which libraries the job's processes load
+    ///
+    /// So do TERRARIUM_TRACK=off, and a file terrarium/no-track in XDG_CONFIG_HOME or ~/.config. The run then counts as
+    /// opted out.
+    #[arg(long, help_heading = "Running")]
+    pub no_track: bool,
     /// Time from look to look at the job, from 100ms to 1h
     #[arg(long, value_name = "TIME", value_parser = interval, default_value = "1s", help_heading = "Running")]
     pub interval: Duration,

@@ -11,5 +11,7 @@ mod record;
 pub(crate) mod run;
 pub(crate) mod show;
 pub(crate) mod top;
+pub(crate) mod track;
+mod tracking;
 pub(crate) mod trial;
 mod watch;
