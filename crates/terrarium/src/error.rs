@@ -60,6 +60,8 @@ pub(crate) enum CliError {
     Record { path: PathBuf, why: String },
     #[error("cannot read the spool {}: {source}", directory.display())]
     Spool { directory: PathBuf, source: std::io::Error },
+    #[error("{0}")]
+    NoHook(String),
     #[error("it is not known where the spool is")]
     NoSpool,
     #[error("the spool {} has no record of process {pid}", directory.display())]
@@ -187,6 +189,9 @@ impl CliError {
                  file or a directory to see what is there"
             }
             CliError::NothingToShow { .. } => "name the series to show: terrarium show FILE",
+            CliError::NoHook(_) => {
+                "`make install` puts libterrarium_hook.so to lib/terrarium beside bin; TERRARIUM_HOOK=PATH names another"
+            }
             CliError::NoHistory => {
                 "name a directory: --history DIR, or TERRARIUM_HISTORY=DIR when the command runs"
             }
