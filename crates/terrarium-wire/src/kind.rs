@@ -17,8 +17,8 @@ pub const PREFIX: u8 = 6;
 pub const MAIN: u8 = 7;
 /// Text: an argument behind the script or module. Only if the site asks.
 pub const ARGUMENT: u8 = 8;
-/// Time; importer; a byte of [`import`] flags; continued text (names): full name; with [`import::EXTENSION`] continued text
-/// (origins): its file. The import has begun; the module gets the next number, from 0.
+/// Time; importer; a byte of [`import`] flags; continued text (names): full name. The import has begun; the module gets the
+/// next number, from 0.
 pub const IMPORT: u8 = 9;
 /// Time; number of a module with an [`IMPORT`]; a byte of [`origin`]; continued text (origins). It is loaded.
 pub const LOADED: u8 = 10;
@@ -28,6 +28,11 @@ pub const MODULE: u8 = 11;
 /// Number of a module; microseconds that its import took at least; so much more that it may have taken. The import has ended
 /// well.
 pub const DONE: u8 = 12;
+/// Number of a module; continued text (origins): a shared object that is about to be loaded for it. That it is mapped
+/// afterwards, or a [`LOADED`], tells that it was.
+pub const EXTENSION: u8 = 16;
+/// Number of a module. Its code was run, but its import did not end well; a [`DONE`] that comes later says that it did.
+pub const FAILED: u8 = 17;
 /// Importer: whose code; text: its file; number n; n texts: what its import statements ask for, as `name`, `.name` (a dot for
 /// each level) or `name:item,item`.
 pub const NAMES: u8 = 13;
@@ -50,10 +55,8 @@ pub mod importer {
 
 /// Bits in an [`IMPORT`].
 pub mod import {
-    /// From a shared object, whose path follows. Its shared object being mapped, or a [`super::DONE`], tells that it loaded.
-    pub const EXTENSION: u8 = 1;
     /// Built into the interpreter: it cannot fail to load.
-    pub const BUILT_IN: u8 = 2;
+    pub const BUILT_IN: u8 = 1;
 }
 
 /// Where a module comes from.

@@ -98,6 +98,11 @@ impl Shared {
         self.bytes[..self.length].iter().zip(text).take_while(|(a, b)| a == b).count()
     }
 
+    /// Whether the last text is `text` with a dot and more behind it.
+    pub fn begins_with_and_dot(&self, text: &[u8]) -> bool {
+        self.bytes[..self.length].strip_prefix(text).is_some_and(|rest| rest.first() == Some(&b'.'))
+    }
+
     /// This is the last text now.
     pub fn remember(&mut self, text: &[u8]) {
         let from = self.with(text);

@@ -1,0 +1,274 @@
+//! Start, fork and end of the process: where the C library and the dynamic linker call in.
+
+use core::arch::global_asm;
+use core::ffi::{CStr, c_int, c_long, c_void};
+use core::mem::transmute;
+
+use terrarium_wire::header::{ending, flag};
+use terrarium_wire::{header, kind};
+
+use crate::python::Runtime;
+use crate::settings::Settings;
+use crate::state::{self, State};
+use crate::{elf, objects};
+
+// Two symbols that the dynamic linker fills in if anything that the program was linked with defines them. Weak references
+// are not to be had in stable Rust.
+global_asm!(
+    ".pushsection .data.rel.ro.terrarium_hook, \"aw\"",
+    ".balign 8",
+    ".weak PySys_AddAuditHook",
+    ".weak Py_Initialize",
+    ".hidden terrarium_hook_python",
+    ".globl terrarium_hook_python",
+    "terrarium_hook_python:",
+    ".8byte PySys_AddAuditHook",
+    ".8byte Py_Initialize",
+    ".popsection",
+);
+
+#[link(name = "c")]
+unsafe extern "C" {
+    fn syscall(number: c_long, ...) -> c_long;
+}
+
+unsafe extern "C" {
+    static terrarium_hook_python: [usize; 2];
+}
+
+#[cfg(target_arch = "x86_64")]
+const EXIT_GROUP: c_long = 231;
+#[cfg(target_arch = "aarch64")]
+const EXIT_GROUP: c_long = 94;
+
+#[used]
+#[unsafe(link_section = ".init_array")]
+static START: extern "C" fn() = start;
+
+/// Called before the program's own code, when there is one thread.
+extern "C" fn start() {
+    // A program with more rights than its caller does not take orders from the caller's environment.
+    if elf::is_privileged() {
+        return;
+    }
+    let settings = Settings::read();
+    let recorded = state::with(|state| {
+        if !state.log.spool.set_directory(settings.spool) {
+            return false;
+        }
+        let flags = match () {
+            () if settings.opted_out => flag::OPTED_OUT,
+            () if settings.only_counted => flag::COUNTED,
+            () => 0,
+        };
+        if !state.log.create(flags, 0) || settings.opted_out {
+            return false;
+        }
+        preamble(state, &settings);
+        if !settings.only_counted {
+            objects::look(state, &mut |_| {});
+            // SAFETY: two words that the dynamic linker has filled in.
+            let [can_be_watched, is_python] = unsafe { terrarium_hook_python };
+            if can_be_watched != 0 {
+                state.python.runtime = Runtime::find();
+            } else if is_python != 0 {
+                state.log.flag(flag::OLD_PYTHON);
+            }
+            state.python.settings(&settings);
+        }
+        true
+    });
+    if recorded != Some(true) {
+        return;
+    }
+    state::switch(true);
+    at_exit();
+    watch_python();
+}
+
+/// What stands in each file first.
+fn preamble(state: &mut State, settings: &Settings) {
+    let log = &mut state.log;
+    let names = rustix::system::uname();
+    log.write(kind::HOST, &|put, _| put.text(names.nodename().to_bytes()));
+    let mut path = [0; 4096];
+    let path = link(c"/proc/self/exe", &mut path);
+    log.write(kind::PROGRAM, &|put, _| put.text(path));
+    for (byte, value) in (1..).zip(&settings.variables) {
+        if let Some(value) = value {
+            // Identifiers are short; what is not is not one.
+            let value = &value[..value.len().min(128)];
+            log.write(kind::VARIABLE, &|put, _| {
+                put.byte(byte);
+                put.text(value);
+            });
+        }
+    }
+    state.preamble = log.position();
+}
+
+/// Where one of /proc's links leads, as the kernel tells; nothing there is looked at.
+pub(crate) fn link<'a>(link: &CStr, buffer: &'a mut [u8]) -> &'a [u8] {
+    let length = rustix::fs::readlinkat_raw(rustix::fs::CWD, link, &mut *buffer).unwrap_or(0);
+    buffer.get(..length).unwrap_or_default()
+}
+
+/// Adds the audit hook, if there is a Python to be watched, and is told of forks.
+fn watch_python() {
+    // Not with the lock held: the hook is called for its own addition.
+    let found = state::with(|state| {
+        state.python.runtime.filter(|_| !core::mem::replace(&mut state.python.is_watched, true))
+    });
+    if let Some(Some(runtime)) = found
+        && runtime.watch()
+    {
+        at_fork();
+    }
+}
+
+/// Asks the C library to tell when the process ends.
+fn at_exit() {
+    extern "C" fn ended(status: c_int, _: *mut c_void) {
+        end(ending::EXIT, status);
+    }
+    extern "C" fn finished(_: *mut c_void) {
+        end(ending::FINISHED, 0);
+    }
+    // Registered first, so called last.
+    if let Some(on_exit) = elf::library_function(c"on_exit") {
+        type OnExit = unsafe extern "C" fn(extern "C" fn(c_int, *mut c_void), *mut c_void) -> c_int;
+        // SAFETY: glibc's function has this signature.
+        unsafe { transmute::<*const c_void, OnExit>(on_exit)(ended, core::ptr::null_mut()) };
+    } else if let Some(at_exit) = elf::library_function(c"__cxa_atexit") {
+        type AtExit = unsafe extern "C" fn(extern "C" fn(*mut c_void), *mut c_void, *mut c_void) -> c_int;
+        // SAFETY: the C++ ABI's function has this signature.
+        unsafe {
+            transmute::<*const c_void, AtExit>(at_exit)(
+                finished,
+                core::ptr::null_mut(),
+                core::ptr::null_mut(),
+            );
+        }
+    }
+}
+
+/// Asks the C library to tell a child that it was forked.
+fn at_fork() {
+    type Handler = Option<extern "C" fn()>;
+    if let Some(register) = elf::library_function(c"__register_atfork") {
+        type Register = unsafe extern "C" fn(Handler, Handler, Handler, *mut c_void) -> c_int;
+        // SAFETY: glibc's function has this signature; this library is never unloaded.
+        unsafe {
+            transmute::<*const c_void, Register>(register)(None, None, Some(forked), core::ptr::null_mut());
+        }
+    } else if let Some(register) = elf::library_function(c"pthread_atfork") {
+        type Register = unsafe extern "C" fn(Handler, Handler, Handler) -> c_int;
+        // SAFETY: POSIX's function has this signature.
+        unsafe { transmute::<*const c_void, Register>(register)(None, None, Some(forked)) };
+    }
+}
+
+/// In a child of a Python process, before it goes on.
+extern "C" fn forked() {
+    state::unlock();
+    if !state::is_on() {
+        return;
+    }
+    let recorded = state::with(|state| {
+        let (parent, mapped) = (state.log.id(), state.log.spool.mapped());
+        let flags = flag::FORKED | state.python.flags();
+        let made = state.log.create(flags, parent);
+        if made {
+            state.log.copy(mapped.part(header::LENGTH, state.preamble));
+            state.is_forked = true;
+            state.python.forked(&mut state.log);
+        } else {
+            state.log.count(header::AT_CHILDREN_LOST);
+            state.log.spool.forget();
+        }
+        mapped.unmap();
+        made
+    });
+    state::switch(recorded == Some(true));
+}
+
+fn end(how: u32, status: c_int) {
+    if !state::is_ours() {
+        return;
+    }
+    // What a library's own start-up code did not tell. In a forked child the dynamic linker's locks may be held for ever.
+    if how != ending::AT_ONCE {
+        state::with(|state| {
+            if !state.is_forked {
+                objects::look(state, &mut |_| {});
+            }
+        });
+    }
+    state::header(|log| {
+        if log.is_python() {
+            log.look_at_peak();
+        }
+        log.end(how, status);
+    });
+}
+
+/// `_exit` of the program: the same, with the status kept.
+///
+/// # Safety
+/// As `_exit`.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn _exit(status: c_int) -> ! {
+    end(ending::AT_ONCE, status);
+    loop {
+        // SAFETY: ends the process.
+        unsafe { syscall(EXIT_GROUP, status) };
+    }
+}
+
+/// `_Exit` is `_exit`.
+///
+/// # Safety
+/// As `_exit`.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn _Exit(status: c_int) -> ! {
+    // SAFETY: the caller's.
+    unsafe { _exit(status) }
+}
+
+/// The start-up code of every shared object calls this if it is there; it is meant for profilers, and a program that is
+/// profiled has its own. So what is loaded later is seen at once, and a libpython before it is used.
+///
+/// # Safety
+/// Called by the dynamic linker's caller, with the object relocated.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn __gmon_start__() {
+    if !state::is_ours() {
+        return;
+    }
+    let found = state::with(|state| {
+        let watches = !state.log.is_only_counted();
+        if !watches {
+            return false;
+        }
+        let mut runtime = None;
+        let seeks = state.python.runtime.is_none();
+        objects::look(state, &mut |object| {
+            if seeks && runtime.is_none() {
+                runtime = Runtime::of(object);
+            }
+        });
+        state.python.runtime = state.python.runtime.or(runtime);
+        seeks && runtime.is_some()
+    });
+    if found == Some(true) {
+        watch_python();
+    }
+}
+
+/// Something here is wrong.
+pub(crate) fn fault() -> ! {
+    loop {
+        // SAFETY: ends the process as abort does.
+        unsafe { syscall(EXIT_GROUP, 134) };
+    }
+}

@@ -1,0 +1,88 @@
+//! Which shared objects are mapped. Each is recorded once, when it comes.
+
+use terrarium_wire::{hash, header, kind};
+
+use crate::elf;
+use crate::state::State;
+
+/// How many different objects are recorded; a power of two, of which three quarters are used.
+const ROOM: usize = 2048;
+
+/// The objects that were recorded.
+pub(crate) struct Objects {
+    /// Hashes of their paths, open addressing; 0: free.
+    known: [u32; ROOM],
+    count: usize,
+    /// The C library's counts of loaded and unloaded objects at the last look.
+    changes: Option<(u64, u64)>,
+    /// How many the list had then.
+    seen: usize,
+}
+
+impl Objects {
+    pub(crate) const fn new() -> Self {
+        Self { known: [0; ROOM], count: 0, changes: None, seen: 0 }
+    }
+
+    /// Whether this path is new; `None`: there is no room to remember it.
+    fn add(&mut self, path: &[u8]) -> Option<bool> {
+        let hash = ((hash(path) >> 32) as u32).max(1);
+        let mut place = hash as usize % ROOM;
+        loop {
+            match self.known[place] {
+                0 if self.count >= ROOM / 4 * 3 => return None,
+                0 => {
+                    self.known[place] = hash;
+                    self.count += 1;
+                    return Some(true);
+                }
+                known if known == hash => return Some(false),
+                _ => place = (place + 1) % ROOM,
+            }
+        }
+    }
+}
+
+/// Records the objects that came since the last look, and shows each of them to `new`.
+pub(crate) fn look(state: &mut State, new: &mut dyn FnMut(&elf::Object<'_>)) {
+    let mut index = 0;
+    let mut skip = None;
+    elf::each(&mut |object| {
+        let skip = *skip.get_or_insert_with(|| {
+            let before = core::mem::replace(&mut state.objects.changes, object.changes);
+            match (before, object.changes) {
+                (Some(before), Some(now)) if before == now => usize::MAX,
+                // New ones are at the end, as long as none went.
+                (Some(before), Some(now)) if before.1 == now.1 => state.objects.seen,
+                _ => 0,
+            }
+        });
+        if skip == usize::MAX {
+            return false;
+        }
+        index += 1;
+        if index <= skip {
+            return true;
+        }
+        new(object);
+        let path = object.name.to_bytes();
+        // The program has no name, and what the kernel maps has no path.
+        if path.first() == Some(&b'/') {
+            match state.objects.add(path) {
+                Some(false) => {}
+                Some(true) => {
+                    let put =
+                        state.log.write(kind::OBJECT, &|put, texts| put.continued(&texts.objects, path));
+                    if put {
+                        state.log.texts.objects.remember(path);
+                    }
+                }
+                None => state.log.count(header::AT_TOO_MUCH),
+            }
+        }
+        true
+    });
+    if skip != Some(usize::MAX) {
+        state.objects.seen = index;
+    }
+}

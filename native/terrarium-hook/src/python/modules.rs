@@ -1,0 +1,463 @@
+//! Modules: begun, loaded, done.
+//!
+//! importlib puts a module into `sys.modules` before it runs its code, and takes it out and puts it in again when that has
+//! ended well: it is then at the end of the dictionary. So what stands behind the last module that is known to be done, the
+//! *anchor*, is all that can be new, and what is there again is done. Only when the dictionary has closed its gaps, which is
+//! seen by the anchor not being where it was, all of it is looked through.
+
+use terrarium_wire::kind::{self, import, importer, origin};
+use terrarium_wire::{hash, header};
+
+use crate::log::Log;
+
+use super::api::{Api, Ref};
+use super::importer::{self as who, Importer};
+use super::table::{MOST, Table, Tag};
+
+/// How many imports are followed to their end at the same time: nested in each other, and in threads.
+const OPEN: usize = 64;
+/// How many interpreters of a process are told apart at the same time.
+const INTERPRETERS: usize = 8;
+/// The longest name of a module that is recorded.
+const LONGEST: usize = 1024;
+/// Room for the names of built-in modules; a power of two.
+const BUILT_IN: usize = 512;
+
+/// An import that was begun.
+#[derive(Clone, Copy)]
+struct Open {
+    number: u32,
+    /// Microseconds since the start.
+    started: u64,
+    /// Who imports it.
+    importer: Tag,
+    /// Where it is in `sys.modules`; negative: not there yet.
+    index: isize,
+    /// Whether it was given up; it may come to its end for all that.
+    is_given_up: bool,
+}
+
+const NOT_OPEN: Open = Open { number: 0, started: 0, importer: Tag::NONE, index: 0, is_given_up: false };
+
+/// How far the modules of an interpreter were looked through.
+#[derive(Clone, Copy)]
+struct Interpreter {
+    /// Its `sys.modules`.
+    modules: usize,
+    /// The key of the anchor; only compared.
+    anchor: usize,
+    /// Where the anchor is.
+    index: isize,
+}
+
+/// The modules of this process.
+pub(super) struct Modules {
+    table: Table,
+    /// By number, whether it was recorded as loaded.
+    loaded: [u64; MOST / 64],
+    /// The number of the next.
+    next: u32,
+    /// The first that stands in this file: what came before was loaded in the process that this one was forked from.
+    first: u32,
+    open: [Open; OPEN],
+    open_count: usize,
+    interpreters: [Interpreter; INTERPRETERS],
+    interpreter_count: usize,
+    /// Hashes of names; 0: free.
+    built_in: [u64; BUILT_IN],
+    built_in_count: usize,
+    /// Microseconds since the start, of the last look.
+    last_look: u64,
+    /// Who began the last import.
+    last_importer: Tag,
+    last_reference: u64,
+    /// The module that was recorded last as loaded, and the hash of its file.
+    last_loaded: (u32, u64),
+}
+
+impl Modules {
+    pub(super) const fn new() -> Self {
+        Self {
+            table: Table::new(),
+            loaded: [0; MOST / 64],
+            next: 0,
+            first: 0,
+            open: [NOT_OPEN; OPEN],
+            open_count: 0,
+            interpreters: [Interpreter { modules: 0, anchor: 0, index: 0 }; INTERPRETERS],
+            interpreter_count: 0,
+            built_in: [0; BUILT_IN],
+            built_in_count: 0,
+            last_look: 0,
+            last_importer: Tag::NONE,
+            last_reference: importer::NOBODY,
+            last_loaded: (0, 0),
+        }
+    }
+
+    /// In a forked child: what is loaded stands in the parent's file.
+    pub(super) fn forked(&mut self) {
+        self.first = self.next;
+        self.open_count = 0;
+        self.last_look = 0;
+        self.last_reference = importer::NOBODY;
+    }
+
+    /// `sys.builtin_module_names`.
+    pub(super) fn built_in(&mut self, api: &Api, names: Ref) {
+        for index in 0..api.length(names) {
+            let Some(name) = api.element(names, index).and_then(|name| api.text(name)) else { continue };
+            let hash = hash(name).max(1);
+            let mut place = hash as usize % BUILT_IN;
+            while self.built_in[place] != 0 {
+                place = (place + 1) % BUILT_IN;
+            }
+            self.built_in[place] = hash;
+            self.built_in_count += 1;
+            if self.built_in_count >= BUILT_IN / 4 * 3 {
+                break;
+            }
+        }
+    }
+
+    fn is_built_in(&self, name: &[u8]) -> bool {
+        let hash = hash(name).max(1);
+        let mut place = hash as usize % BUILT_IN;
+        while self.built_in[place] != 0 {
+            if self.built_in[place] == hash {
+                return true;
+            }
+            place = (place + 1) % BUILT_IN;
+        }
+        false
+    }
+
+    /// An `import` event.
+    pub(super) fn begin(&mut self, api: &Api, log: &mut Log, name: &[u8], file: Option<&[u8]>, now: u64) {
+        let tag = Tag::of(name);
+        let number = match self.table.get(tag) {
+            // Tried before, or the second event of an extension.
+            Some(number) => Some(number),
+            None => self.begin_new(api, log, name, tag, now),
+        };
+        if let (Some(file), Some(number)) = (file, number.and_then(|number| self.in_file(number))) {
+            let file = &file[..file.len().min(4096)];
+            if log.write(kind::EXTENSION, &|put, texts| {
+                put.number(number);
+                put.continued(&texts.origins, file);
+            }) {
+                log.texts.origins.remember(file);
+            }
+        }
+    }
+
+    fn begin_new(&mut self, api: &Api, log: &mut Log, name: &[u8], tag: Tag, now: u64) -> Option<u32> {
+        let importer = match who::direct(api) {
+            None => Importer::nobody(),
+            // A parent of the package that was asked for last.
+            Some((_, true)) if log.texts.names.begins_with_and_dot(name) => {
+                Importer { reference: self.last_reference, name: b"", tag: self.last_importer }
+            }
+            Some((direct, is_import_system)) => {
+                let name = if is_import_system { who::beyond_the_import_system(api) } else { Some(direct) };
+                let importer = name.map_or(Importer::nobody(), |name| self.importer(name));
+                self.end_siblings(log, importer.tag);
+                importer
+            }
+        };
+        let flags = if self.is_built_in(name) { import::BUILT_IN } else { 0 };
+        let number = self.add(
+            log,
+            name,
+            tag,
+            |log, since| {
+                log.write(kind::IMPORT, &|put, texts| {
+                    put.number(since);
+                    importer.put(put);
+                    put.byte(flags);
+                    put.continued(&texts.names, name);
+                })
+            },
+            now,
+        )?;
+        (self.last_importer, self.last_reference) = (importer.tag, importer.reference);
+        if importer.reference == importer::NAMED {
+            // Its name is not at hand for the next.
+            self.last_reference = importer::NOBODY;
+        }
+        self.push(Open { number, started: now, importer: importer.tag, index: -1, is_given_up: false });
+        Some(number)
+    }
+
+    /// The module whose code is about to be run, if this is its file.
+    pub(super) fn of_file(&self, file: &[u8]) -> Option<Importer<'static>> {
+        let number = self.in_file(self.last_loaded.0).filter(|_| self.last_loaded.1 == hash(file))?;
+        Some(Importer { reference: importer::FIRST + number, name: b"", tag: Tag::NONE })
+    }
+
+    /// Whose code it is that calls itself so.
+    pub(super) fn importer<'a>(&self, name: &'a [u8]) -> Importer<'a> {
+        let tag = Tag::of(name);
+        let reference = match self.table.get(tag).and_then(|number| self.in_file(number)) {
+            _ if who::is_main(name) => importer::MAIN,
+            Some(number) => importer::FIRST + number,
+            None if name.is_empty() => importer::NOBODY,
+            None => importer::NAMED,
+        };
+        Importer { reference, name: &name[..name.len().min(LONGEST)], tag }
+    }
+
+    /// The number that a module has in this file.
+    fn in_file(&self, number: u32) -> Option<u64> {
+        number.checked_sub(self.first).map(u64::from)
+    }
+
+    /// Writes the record of a new module and gives it its number.
+    fn add(
+        &mut self,
+        log: &mut Log,
+        name: &[u8],
+        tag: Tag,
+        write: impl FnOnce(&mut Log, u64) -> bool,
+        now: u64,
+    ) -> Option<u32> {
+        let number = self.next;
+        if name.len() > LONGEST || number as usize >= MOST {
+            log.count(header::AT_TOO_MUCH);
+            return None;
+        }
+        let since = log.since_last(now);
+        if !write(log, since) {
+            return None;
+        }
+        log.texts.names.remember(name);
+        log.was_at(now);
+        self.next += 1;
+        self.table.insert(tag, number).then_some(number)
+    }
+
+    fn push(&mut self, open: Open) {
+        if self.open_count == OPEN {
+            // The first has been open for longest: nobody will know how long it took.
+            self.open.copy_within(1.., 0);
+            self.open_count -= 1;
+        }
+        self.open[self.open_count] = open;
+        self.open_count += 1;
+    }
+
+    fn close(&mut self, place: usize) {
+        self.open.copy_within(place + 1..self.open_count, place);
+        self.open_count -= 1;
+    }
+
+    /// Code that goes on to its next import is done with the last: if that was not seen to end well, it has failed.
+    fn end_siblings(&mut self, log: &mut Log, importer: Tag) {
+        let mut place = 0;
+        while place < self.open_count {
+            let open = self.open[place];
+            if open.importer != importer {
+                place += 1;
+            } else if open.index < 0 {
+                self.close(place);
+            } else {
+                self.give_up_one(log, place);
+                place += 1;
+            }
+        }
+    }
+
+    /// What is being imported has failed, unless another thread goes on with it.
+    pub(super) fn give_up(&mut self, _: &Api, log: &mut Log) {
+        for place in 0..self.open_count {
+            if self.open[place].index >= 0 {
+                self.give_up_one(log, place);
+            }
+        }
+    }
+
+    fn give_up_one(&mut self, log: &mut Log, place: usize) {
+        let open = &mut self.open[place];
+        if !core::mem::replace(&mut open.is_given_up, true)
+            && let Some(number) = open.number.checked_sub(self.first)
+        {
+            log.write(kind::FAILED, &|put, _| put.number(u64::from(number)));
+        }
+    }
+
+    /// Looks through what is new in `sys.modules`.
+    pub(super) fn look(&mut self, api: &Api, log: &mut Log, now: u64) {
+        let Some(modules) = api.modules() else { return };
+        let which = self.interpreter(log, modules);
+        let mut interpreter = self.interpreters[which];
+        api.alone(modules, || {
+            let mut position = interpreter.index;
+            let anchor = api.next(modules, &mut position);
+            let moved = interpreter.anchor == 0
+                || anchor.is_none_or(|(key, _)| key as usize != interpreter.anchor)
+                || position != interpreter.index + 1;
+            if moved {
+                position = 0;
+            }
+            while let Some((key, module)) = api.next(modules, &mut position) {
+                let Some(name) = api.text(key) else { continue };
+                if self.see(api, log, name, module, position - 1, moved, now) {
+                    (interpreter.anchor, interpreter.index) = (key as usize, position - 1);
+                }
+            }
+        });
+        self.interpreters[which] = interpreter;
+        self.last_look = now;
+    }
+
+    fn interpreter(&mut self, log: &Log, modules: Ref) -> usize {
+        let known = &self.interpreters[..self.interpreter_count.min(INTERPRETERS)];
+        if let Some(which) = known.iter().position(|interpreter| interpreter.modules == modules as usize) {
+            return which;
+        }
+        let which = self.interpreter_count % INTERPRETERS;
+        self.interpreter_count += 1;
+        log.count(header::AT_INTERPRETERS);
+        self.interpreters[which] = Interpreter { modules: modules as usize, anchor: 0, index: 0 };
+        which
+    }
+
+    /// A module in `sys.modules`; says whether it is done, as far as can be seen.
+    #[expect(clippy::too_many_arguments, reason = "what is known of one entry")]
+    fn see(
+        &mut self,
+        api: &Api,
+        log: &mut Log,
+        name: &[u8],
+        module: Ref,
+        index: isize,
+        moved: bool,
+        now: u64,
+    ) -> bool {
+        if who::is_main(name) {
+            return true;
+        }
+        let tag = Tag::of(name);
+        let Some(number) = self.table.get(tag) else {
+            return self.see_new(api, log, name, tag, module, index, now);
+        };
+        let place = self.open[..self.open_count].iter().rposition(|open| open.number == number);
+        let is_loaded = self.loaded[number as usize / 64] >> (number % 64) & 1 != 0;
+        if !is_loaded {
+            self.record_loaded(api, log, number, module, now);
+        }
+        let Some(place) = place else { return true };
+        let is_done = match self.open[place].index {
+            before if before >= 0 && !moved => index > before,
+            _ => !is_initializing(api, module),
+        };
+        self.open[place].index = index;
+        if is_done {
+            self.done(log, place, now);
+        }
+        is_done
+    }
+
+    /// A module that came without an `import` event.
+    #[expect(clippy::too_many_arguments, reason = "what is known of one entry")]
+    fn see_new(
+        &mut self,
+        api: &Api,
+        log: &mut Log,
+        name: &[u8],
+        tag: Tag,
+        module: Ref,
+        index: isize,
+        now: u64,
+    ) -> bool {
+        let is_done = !is_initializing(api, module);
+        // Only while its code is about to be run the frames tell who asked for it.
+        let by = if is_done { None } else { who::beyond_the_import_system(api) };
+        let importer = by.map_or(Importer::nobody(), |by| self.importer(by));
+        let (how, file) = origin_of(api, module);
+        let number = self.add(
+            log,
+            name,
+            tag,
+            |log, since| {
+                log.write(kind::MODULE, &|put, texts| {
+                    put.number(since);
+                    importer.put(put);
+                    put.continued(&texts.names, name);
+                    put.byte(how);
+                    put.continued(&texts.origins, file);
+                })
+            },
+            now,
+        );
+        let Some(number) = number else { return true };
+        log.texts.origins.remember(file);
+        self.mark_loaded(log, number, file);
+        if !is_done {
+            self.push(Open { number, started: now, importer: importer.tag, index, is_given_up: false });
+        }
+        is_done
+    }
+
+    fn mark_loaded(&mut self, log: &Log, number: u32, file: &[u8]) {
+        self.last_loaded = (number, hash(file));
+        self.loaded[number as usize / 64] |= 1 << (number % 64);
+        log.count(header::AT_MODULES);
+    }
+
+    fn record_loaded(&mut self, api: &Api, log: &mut Log, number: u32, module: Ref, now: u64) {
+        // Begun before the fork.
+        let Some(in_file) = self.in_file(number) else { return };
+        let (how, file) = origin_of(api, module);
+        let since = log.since_last(now);
+        if log.write(kind::LOADED, &|put, texts| {
+            put.number(since);
+            put.number(in_file);
+            put.byte(how);
+            put.continued(&texts.origins, file);
+        }) {
+            log.texts.origins.remember(file);
+            log.was_at(now);
+            self.mark_loaded(log, number, file);
+        }
+    }
+
+    /// An import has ended well, between the last look and now.
+    fn done(&mut self, log: &mut Log, place: usize, now: u64) {
+        let open = self.open[place];
+        self.close(place);
+        if let Some(number) = self.in_file(open.number) {
+            let least = self.last_look.saturating_sub(open.started);
+            let most = now.saturating_sub(open.started);
+            log.write(kind::DONE, &|put, _| {
+                put.number(number);
+                put.number(least);
+                put.number(most.saturating_sub(least));
+            });
+        }
+    }
+}
+
+/// Whether importlib is running the module's code.
+fn is_initializing(api: &Api, module: Ref) -> bool {
+    let spec = api.namespace(module).and_then(|namespace| api.item(namespace, c"__spec__"));
+    let initializing = spec.and_then(|spec| api.attribute(spec, c"_initializing"));
+    initializing.is_some_and(|initializing| api.is_true(initializing.get()))
+}
+
+/// Where a module comes from: no code of its own is run to find out.
+fn origin_of<'a>(api: &Api, module: Ref) -> (u8, &'a [u8]) {
+    let Some(namespace) = api.namespace(module) else { return (origin::NO_FILE, b"") };
+    let cut = |text: &'a [u8]| &text[..text.len().min(4096)];
+    if let Some(file) = api.item(namespace, c"__file__").and_then(|file| api.text(file)) {
+        return (origin::FILE, cut(file));
+    }
+    // A namespace package has a list that is computed anew when a search path changes; what it holds now is enough.
+    let path = api.item(namespace, c"__path__");
+    let portions = path.and_then(|path| api.attribute(path, c"_path"));
+    let first = portions.and_then(|portions| api.list_element(portions.get(), 0));
+    match first.and_then(|first| api.text(first)) {
+        Some(first) => (origin::NAMESPACE, cut(first)),
+        None => (origin::NO_FILE, b""),
+    }
+}
