@@ -43,6 +43,9 @@ _terrarium() {
             terrarium,top)
                 cmd="terrarium__subcmd__top"
                 ;;
+            terrarium,track)
+                cmd="terrarium__subcmd__track"
+                ;;
             terrarium,trial)
                 cmd="terrarium__subcmd__trial"
                 ;;
@@ -73,6 +76,9 @@ _terrarium() {
             terrarium__subcmd__help,top)
                 cmd="terrarium__subcmd__help__subcmd__top"
                 ;;
+            terrarium__subcmd__help,track)
+                cmd="terrarium__subcmd__help__subcmd__track"
+                ;;
             terrarium__subcmd__help,trial)
                 cmd="terrarium__subcmd__help__subcmd__trial"
                 ;;
@@ -84,6 +90,9 @@ _terrarium() {
                 ;;
             terrarium__subcmd__help__subcmd__kernel,remove)
                 cmd="terrarium__subcmd__help__subcmd__kernel__subcmd__remove"
+                ;;
+            terrarium__subcmd__help__subcmd__track,show)
+                cmd="terrarium__subcmd__help__subcmd__track__subcmd__show"
                 ;;
             terrarium__subcmd__kernel,help)
                 cmd="terrarium__subcmd__kernel__subcmd__help"
@@ -109,6 +118,18 @@ _terrarium() {
             terrarium__subcmd__kernel__subcmd__help,remove)
                 cmd="terrarium__subcmd__kernel__subcmd__help__subcmd__remove"
                 ;;
+            terrarium__subcmd__track,help)
+                cmd="terrarium__subcmd__track__subcmd__help"
+                ;;
+            terrarium__subcmd__track,show)
+                cmd="terrarium__subcmd__track__subcmd__show"
+                ;;
+            terrarium__subcmd__track__subcmd__help,help)
+                cmd="terrarium__subcmd__track__subcmd__help__subcmd__help"
+                ;;
+            terrarium__subcmd__track__subcmd__help,show)
+                cmd="terrarium__subcmd__track__subcmd__help__subcmd__show"
+                ;;
             *)
                 ;;
         esac
@@ -116,7 +137,7 @@ _terrarium() {
 
     case "${cmd}" in
         terrarium)
-            opts="-h -V --help --version run reap show top trial advise limits limits-worker kernel help"
+            opts="-h -V --help --version run reap show top trial advise limits limits-worker kernel track help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -160,7 +181,7 @@ _terrarium() {
             return 0
             ;;
         terrarium__subcmd__help)
-            opts="run reap show top trial advise limits limits-worker kernel help"
+            opts="run reap show top trial advise limits limits-worker kernel track help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -330,6 +351,34 @@ _terrarium() {
         terrarium__subcmd__help__subcmd__top)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        terrarium__subcmd__help__subcmd__track)
+            opts="show"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        terrarium__subcmd__help__subcmd__track__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -811,6 +860,80 @@ _terrarium() {
                     return 0
                     ;;
                 --job)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        terrarium__subcmd__track)
+            opts="-h -V --help --version show help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        terrarium__subcmd__track__subcmd__help)
+            opts="show help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        terrarium__subcmd__track__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        terrarium__subcmd__track__subcmd__help__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        terrarium__subcmd__track__subcmd__show)
+            opts="-h -V --spool --modules --json --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --spool)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

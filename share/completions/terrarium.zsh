@@ -329,6 +329,62 @@ esac
     ;;
 esac
 ;;
+(track)
+_arguments "${_arguments_options[@]}" : \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+":: :_terrarium__subcmd__track_commands" \
+"*::: :->track" \
+&& ret=0
+
+    case $state in
+    (track)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:terrarium-track-command-$line[1]:"
+        case $line[1] in
+            (show)
+_arguments "${_arguments_options[@]}" : \
+'--spool=[Where records are looked for by PID \[default\: TERRARIUM_SPOOL\]]:DIR:_files' \
+'--modules[List every module, not only packages]' \
+'--json[Print JSON, an object for each record (schema terrarium.track/1)]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
+'-V[Print version]' \
+'--version[Print version]' \
+'*::what -- A record, the PID of a process whose newest record is shown, or a directory of records \[default\: the spool\]:_files' \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+":: :_terrarium__subcmd__track__subcmd__help_commands" \
+"*::: :->help" \
+&& ret=0
+
+    case $state in
+    (help)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:terrarium-track-help-command-$line[1]:"
+        case $line[1] in
+            (show)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
+        esac
+    ;;
+esac
+;;
 (help)
 _arguments "${_arguments_options[@]}" : \
 ":: :_terrarium__subcmd__help_commands" \
@@ -401,6 +457,26 @@ _arguments "${_arguments_options[@]}" : \
     ;;
 esac
 ;;
+(track)
+_arguments "${_arguments_options[@]}" : \
+":: :_terrarium__subcmd__help__subcmd__track_commands" \
+"*::: :->track" \
+&& ret=0
+
+    case $state in
+    (track)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:terrarium-help-track-command-$line[1]:"
+        case $line[1] in
+            (show)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
 (help)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
@@ -426,6 +502,7 @@ _terrarium_commands() {
 'limits:Measure which limits on memory, CPUs and processes hold on this node' \
 'limits-worker:Takes memory, for \`limits\`' \
 'kernel:Make Jupyter kernels that run in a jail' \
+'track:Which libraries the Python processes of a job have loaded' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
     _describe -t commands 'terrarium commands' commands "$@"
@@ -447,6 +524,7 @@ _terrarium__subcmd__help_commands() {
 'limits:Measure which limits on memory, CPUs and processes hold on this node' \
 'limits-worker:Takes memory, for \`limits\`' \
 'kernel:Make Jupyter kernels that run in a jail' \
+'track:Which libraries the Python processes of a job have loaded' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
     _describe -t commands 'terrarium help commands' commands "$@"
@@ -514,6 +592,18 @@ _terrarium__subcmd__help__subcmd__show_commands() {
 _terrarium__subcmd__help__subcmd__top_commands() {
     local commands; commands=()
     _describe -t commands 'terrarium help top commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__help__subcmd__track_commands] )) ||
+_terrarium__subcmd__help__subcmd__track_commands() {
+    local commands; commands=(
+'show:Show what a process has loaded' \
+    )
+    _describe -t commands 'terrarium help track commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__help__subcmd__track__subcmd__show_commands] )) ||
+_terrarium__subcmd__help__subcmd__track__subcmd__show_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium help track show commands' commands "$@"
 }
 (( $+functions[_terrarium__subcmd__help__subcmd__trial_commands] )) ||
 _terrarium__subcmd__help__subcmd__trial_commands() {
@@ -604,6 +694,37 @@ _terrarium__subcmd__show_commands() {
 _terrarium__subcmd__top_commands() {
     local commands; commands=()
     _describe -t commands 'terrarium top commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__track_commands] )) ||
+_terrarium__subcmd__track_commands() {
+    local commands; commands=(
+'show:Show what a process has loaded' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'terrarium track commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__track__subcmd__help_commands] )) ||
+_terrarium__subcmd__track__subcmd__help_commands() {
+    local commands; commands=(
+'show:Show what a process has loaded' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'terrarium track help commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__track__subcmd__help__subcmd__help_commands] )) ||
+_terrarium__subcmd__track__subcmd__help__subcmd__help_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium track help help commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__track__subcmd__help__subcmd__show_commands] )) ||
+_terrarium__subcmd__track__subcmd__help__subcmd__show_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium track help show commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__track__subcmd__show_commands] )) ||
+_terrarium__subcmd__track__subcmd__show_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium track show commands' commands "$@"
 }
 (( $+functions[_terrarium__subcmd__trial_commands] )) ||
 _terrarium__subcmd__trial_commands() {

@@ -290,6 +290,28 @@ pub fn open_to_write(path: &std::path::Path) -> std::io::Result<std::fs::File> {
     std::fs::OpenOptions::new().write(true).custom_flags(flags).open(path)
 }
 
+/// Opens a plain file that somebody else may have put there, without waiting for anybody: no link is followed, and what is no
+/// plain file is refused.
+pub fn open_plain(path: &std::path::Path) -> std::io::Result<std::fs::File> {
+    use std::io::{Error, ErrorKind};
+    use std::os::unix::fs::OpenOptionsExt;
+    let refuse = |what| Err(Error::new(ErrorKind::InvalidInput, what));
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY;
+    // Asked first, because opening a device may do something; and again, because another may have taken its place.
+    let metadata = std::fs::symlink_metadata(path)?;
+    if metadata.is_symlink() {
+        return refuse("it is a symbolic link");
+    }
+    if !metadata.is_file() {
+        return refuse("it is no plain file");
+    }
+    let file = match std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path) {
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => return refuse("it is a symbolic link"),
+        opened => opened?,
+    };
+    if file.metadata()?.is_file() { Ok(file) } else { refuse("it is no plain file") }
+}
+
 /// A new eventfd, for the kernel to count events in.
 pub fn event_fd() -> Result<OwnedFd, Errno> {
     // SAFETY: takes no pointers.

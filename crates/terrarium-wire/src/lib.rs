@@ -27,6 +27,10 @@
 pub mod header;
 pub mod kind;
 mod put;
+#[cfg(feature = "read")]
+pub mod read;
+#[cfg(feature = "read")]
+pub mod sample;
 
 pub use put::{Put, Shared};
 

@@ -56,6 +56,16 @@ pub(crate) enum CliError {
     History { directory: PathBuf, source: std::io::Error },
     #[error("the history {} has no run {job}", directory.display())]
     NoSuchRun { directory: PathBuf, job: terrarium_core::JobId },
+    #[error("cannot read {} as a record: {why}", path.display())]
+    Record { path: PathBuf, why: String },
+    #[error("cannot read the spool {}: {source}", directory.display())]
+    Spool { directory: PathBuf, source: std::io::Error },
+    #[error("it is not known where the spool is")]
+    NoSpool,
+    #[error("the spool {} has no record of process {pid}", directory.display())]
+    NoSuchRecord { directory: PathBuf, pid: u32 },
+    #[error("{failed} of {all} could not be shown")]
+    NotAllShown { failed: usize, all: usize },
     #[error("the history {} is empty", directory.display())]
     EmptyHistory { directory: PathBuf },
 }
@@ -171,6 +181,11 @@ impl CliError {
             CliError::CleanForAll => "add --user NAME",
             CliError::Terminal(_) => "--once prints a table",
             CliError::Series { .. } => "a series is what `terrarium run --record FILE` writes",
+            CliError::NoSpool => "name it: --spool DIR, or TERRARIUM_SPOOL=DIR; or name a record",
+            CliError::NoSuchRecord { .. } => {
+                "it was not tracked, or has another PID here than in its own container, or its record was collected; name the \
+                 file or a directory to see what is there"
+            }
             CliError::NothingToShow { .. } => "name the series to show: terrarium show FILE",
             CliError::NoHistory => {
                 "name a directory: --history DIR, or TERRARIUM_HISTORY=DIR when the command runs"

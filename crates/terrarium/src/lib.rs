@@ -39,6 +39,7 @@ pub fn main() -> u8 {
         cli::Command::Limits(args) => commands::limits::run(&args),
         cli::Command::LimitsWorker(args) => Ok(commands::limits::worker::run(&args)),
         cli::Command::Kernel(args) => commands::kernel::run(args.command),
+        cli::Command::Track(args) => commands::track::run(&args.command),
     };
     match result {
         Ok(code) => code,

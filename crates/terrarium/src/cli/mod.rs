@@ -4,6 +4,7 @@ pub mod advise;
 pub mod limits;
 pub mod show;
 pub mod top;
+pub mod track;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -70,6 +71,8 @@ pub enum Command {
     /// A kernel spec of terrarium's starts each kernel by `terrarium run`: interrupt, restart and shutdown work as
     /// with any other kernel, and nothing of a kernel is left when it ends, is killed, or loses its client.
     Kernel(KernelArgs),
+    /// Which libraries the Python processes of a job have loaded
+    Track(track::TrackArgs),
 }
 
 const RUN_AFTER: &str = "\

@@ -11,5 +11,6 @@ mod record;
 pub(crate) mod run;
 pub(crate) mod show;
 pub(crate) mod top;
+pub(crate) mod track;
 pub(crate) mod trial;
 mod watch;

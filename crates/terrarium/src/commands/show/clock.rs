@@ -1,7 +1,7 @@
 //! Moments as people and programs write them: ISO 8601, UTC.
 
 /// Milliseconds since 1970 as `2026-11-22T06:13:20.123Z`.
-pub(super) fn iso(ms: i64) -> String {
+pub(crate) fn iso(ms: i64) -> String {
     let (days, rest) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000));
     let (year, month, day) = date(days);
     let (hours, minutes, seconds) = (rest / 3_600_000, rest / 60_000 % 60, rest / 1000 % 60);
@@ -9,7 +9,7 @@ pub(super) fn iso(ms: i64) -> String {
 }
 
 /// Seconds since 1970 as `2026-11-22 06:13:20 UTC`.
-pub(super) fn people(seconds: f64) -> String {
+pub(crate) fn people(seconds: f64) -> String {
     let text = iso((seconds * 1e3) as i64).replace('T', " ");
     format!("{} UTC", text.split_once('.').map_or(text.as_str(), |parts| parts.0))
 }

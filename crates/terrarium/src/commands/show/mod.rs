@@ -1,7 +1,7 @@
 //! `terrarium show`: a series as charts in the terminal, as a page, as pictures, as text.
 
 mod charts;
-mod clock;
+pub(crate) mod clock;
 mod csv;
 #[cfg(test)]
 mod examples;

@@ -1,0 +1,18 @@
+//! `terrarium track`: what Python processes load.
+
+mod alive;
+mod json;
+mod packages;
+mod show;
+mod spool;
+mod text;
+
+use crate::cli::track::TrackCommand;
+use crate::error::CliError;
+
+/// Returns the exit code.
+pub(crate) fn run(command: &TrackCommand) -> Result<u8, CliError> {
+    match command {
+        TrackCommand::Show(args) => show::run(args),
+    }
+}

@@ -1,0 +1,396 @@
+//! A record as text. Whatever a process wrote is made printable before it gets here.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use terrarium_core::Bytes;
+use terrarium_core::duration::HumanDuration;
+use terrarium_wire::kind;
+use terrarium_wire::read::{
+    BatchSystem, End, Extent, Module, Origin, OriginKind, Place, Process, State, Stopped, Text,
+};
+use unicode_width::UnicodeWidthStr;
+
+use super::packages::{Package, importer, packages};
+use super::spool::Found;
+use crate::commands::show::clock;
+use crate::summary::printable;
+
+/// Lines of names are broken here.
+const WIDTH: usize = 100;
+
+fn show(text: &Text) -> String {
+    printable(&text.to_text())
+}
+
+/// `main` of a record, as documents name it.
+pub(super) fn main_kind(main: u8) -> &'static str {
+    match main {
+        kind::main::SCRIPT => "script",
+        kind::main::MODULE => "module",
+        kind::main::COMMAND => "command",
+        kind::main::STANDARD_INPUT => "standard-input",
+        kind::main::EMBEDDED => "embedded",
+        kind::main::SPAWNED => "spawned",
+        _ => "other",
+    }
+}
+
+fn time(micros: u64) -> String {
+    HumanDuration(Duration::from_micros(micros)).to_string()
+}
+
+/// What ran, in a few words.
+fn what(process: &Process) -> String {
+    let program = process.program.as_ref().map_or_else(|| "a program without a name".to_owned(), show);
+    let short = program.rsplit('/').next().unwrap_or_default().to_owned();
+    let Some(main) = &process.main else { return program };
+    let name = show(&main.name);
+    match main.kind {
+        kind::main::SCRIPT => format!("{short} {name}"),
+        kind::main::MODULE => format!("{short} -m {name}"),
+        kind::main::COMMAND => format!("{short} -c ..."),
+        kind::main::STANDARD_INPUT => format!("{short}, from standard input"),
+        kind::main::SPAWNED => format!("{short}, a worker of multiprocessing"),
+        _ => program,
+    }
+}
+
+fn end(process: &Process, running: bool) -> String {
+    let after = process.ended_us.map(|ended| format!(" after {}", time(ended))).unwrap_or_default();
+    let last = time(process.last_activity_us);
+    match process.end {
+        End::Exited { status } => format!("exit status {status}{after}"),
+        End::AtOnce { status } => format!("_exit with status {status}{after}, without clearing up"),
+        End::Finished => format!("finished{after}; its exit status is not known"),
+        End::Exec => format!("another program took its place after {last}"),
+        End::Other(number) => format!("in a way that this version does not know ({number}){after}"),
+        End::Unknown if running => format!("running; last entry after {last}"),
+        End::Unknown => {
+            format!("no end recorded: killed, crashed, or still running; last entry after {last}")
+        }
+    }
+}
+
+/// Name and text, in the order in which they are read.
+fn facts(found: &Found, running: bool) -> Vec<(&'static str, String)> {
+    let process = &found.process;
+    let host = process.host.as_ref().map(|host| format!(" on {}", show(host))).unwrap_or_default();
+    let parent = match (process.parent, process.forked_from) {
+        (Some(parent), Some(id)) => format!(", forked from {parent} (record {id:016x})"),
+        (None, Some(id)) => format!(", forked (from record {id:016x})"),
+        (Some(parent), None) => format!(", parent {parent}"),
+        (None, None) => String::new(),
+    };
+    let mut facts = vec![
+        ("record", format!("{} ({:016x})", printable(&found.path.display().to_string()), process.id)),
+        ("process", format!("{}{host}, user {}{parent}", process.pid, found.owner)),
+    ];
+    let mut add = |name, text: Option<String>| facts.extend(text.map(|text| (name, text)));
+    add("program", process.program.as_ref().map(show));
+    add("python", python(process));
+    add("environment", environment(process));
+    add("directory", process.main.as_ref().map(|main| show(&main.directory)).filter(|text| !text.is_empty()));
+    let arguments: Vec<String> = process.arguments.iter().map(show).collect();
+    add("arguments", Some(arguments.join(" ")).filter(|text| !text.is_empty()));
+    add("job", job(process));
+    add(
+        "rank",
+        process.rank.map(|rank| match rank.size {
+            Some(size) => format!("{} of {size}", rank.rank),
+            None => rank.rank.to_string(),
+        }),
+    );
+    add("started", Some(clock::people(process.started_us as f64 / 1e6)));
+    add("end", Some(end(process, running)));
+    add("exception", process.exception.as_ref().map(|kind| format!("{}, caught by nobody", show(kind))));
+    add("memory", process.peak_bytes.map(|peak| format!("at most {} resident", Bytes(peak))));
+    if !process.objects.is_empty() {
+        add("objects", Some(format!("{} shared objects mapped (--json lists them)", process.objects.len())));
+    }
+    facts
+}
+
+fn python(process: &Process) -> Option<String> {
+    let python = &process.python;
+    let number = python.number().map(printable);
+    let number =
+        number.or_else(|| (python.watched || python.too_old).then(|| "of a version not known".to_owned()))?;
+    let executable = python.executable.as_ref().map(|path| format!(" ({})", show(path))).unwrap_or_default();
+    let more = match python.interpreters {
+        0 | 1 => String::new(),
+        many => format!(", {many} interpreters"),
+    };
+    Some(format!("{number}{executable}{more}"))
+}
+
+fn environment(process: &Process) -> Option<String> {
+    let python = &process.python;
+    let prefix = show(python.prefix.as_ref()?);
+    match &python.base_prefix {
+        Some(base) if python.is_venv() => Some(format!("{prefix}, a venv of {}", show(base))),
+        _ => Some(prefix),
+    }
+}
+
+fn job(process: &Process) -> Option<String> {
+    let job = process.job.as_ref()?;
+    let system = match job.system {
+        BatchSystem::Slurm => "Slurm",
+        BatchSystem::Pbs => "PBS",
+        BatchSystem::Lsf => "LSF",
+        BatchSystem::Flux => "Flux",
+    };
+    let mut text = format!("{system} {}", show(&job.id));
+    for (name, part) in
+        [("array", &job.array), ("task", &job.array_task), ("step", &job.step), ("cluster", &job.cluster)]
+    {
+        if let Some(part) = part {
+            let _ = write!(text, ", {name} {}", show(part));
+        }
+    }
+    Some(text)
+}
+
+/// What the reader should know of the record itself.
+fn notes(process: &Process) -> Vec<String> {
+    let mut notes = Vec::new();
+    match process.extent {
+        Extent::Full => {}
+        Extent::Counted => notes.push("one of many ranks: it was only counted".to_owned()),
+        Extent::OptedOut => notes.push("its user opted out: nothing else was recorded".to_owned()),
+    }
+    if process.python.too_old {
+        notes.push("this Python is older than 3.8: what it imports is not seen".to_owned());
+    }
+    if process.forked_from.is_some() {
+        notes.push("made by fork: what was loaded before that is in the record of its parent".to_owned());
+    }
+    let dropped = &process.dropped;
+    for (count, why) in [
+        (dropped.no_space, "the spool was full"),
+        (dropped.busy, "another thread was writing"),
+        (dropped.too_much, "there were too many modules, or texts were too long"),
+    ] {
+        if count > 0 {
+            let records = if count == 1 { "1 record is" } else { &format!("{count} records are") };
+            notes.push(format!("{records} missing: {why}"));
+        }
+    }
+    if dropped.children > 0 {
+        notes.push(format!("forked children without a record of their own: {}", dropped.children));
+    }
+    notes.extend(match process.stopped {
+        Stopped::End => None,
+        Stopped::Torn { offset } => {
+            Some(format!("the record is damaged at byte {offset}: what stands before is shown"))
+        }
+        Stopped::Malformed { offset } => {
+            Some(format!("the record makes no sense at byte {offset}: what stands before is shown"))
+        }
+        Stopped::TooMuch { offset } => {
+            Some(format!("the record is too long: what stands before byte {offset} is shown"))
+        }
+    });
+    notes.extend(process.modules.iter().filter(|module| module.state == State::Underway).map(|module| {
+        let file = module.origin.as_ref().filter(|origin| !origin.path.is_empty());
+        let file = file.map(|origin| format!(" ({})", show(&origin.path))).unwrap_or_default();
+        format!("it was importing {}{file} at its last entry", show(&module.name))
+    }));
+    notes
+}
+
+/// All of it.
+pub(super) fn view(found: &Found, running: bool, all_modules: bool) -> String {
+    let process = &found.process;
+    let mut out = format!("{}\n", what(process));
+    for (name, text) in facts(found, running) {
+        let _ = writeln!(out, "  {name:<13}{text}");
+    }
+    for note in notes(process) {
+        let _ = writeln!(out, "note: {note}");
+    }
+    let packages = packages(process);
+    let installed =
+        |direct| packages.iter().filter(move |p| p.direct == direct && p.place != Place::Standard);
+    table(&mut out, "imported by the program or the user's code", installed(true).map(|p| row(process, p)));
+    table(&mut out, "imported by those", installed(false).map(|p| row(process, p)));
+    for (direct, title) in
+        [(true, "imported by the program or the user's code"), (false, "imported by others")]
+    {
+        let names = packages.iter().filter(|p| p.direct == direct && p.place == Place::Standard);
+        list(
+            &mut out,
+            &format!("standard library, {title}"),
+            names.map(|p| printable(&String::from_utf8_lossy(p.name))),
+        );
+    }
+    let failed = process.modules.iter().filter(|module| module.state == State::NotLoaded).count();
+    if failed > 0 {
+        let names = if failed == 1 { "name was" } else { "names were" };
+        let _ = writeln!(out, "\n{failed} {names} asked for and not loaded (not there, or failed)");
+    }
+    if all_modules && !process.modules.is_empty() {
+        table_of(
+            &mut out,
+            "modules",
+            MODULES_HEAD,
+            process.modules.iter().map(|module| module_row(process, module)),
+        );
+    }
+    out
+}
+
+const HEAD: [&str; 5] = ["package", "submodules", "import", "imported by", "origin"];
+
+fn row(process: &Process, package: &Package<'_>) -> [String; 5] {
+    let mut by = importer(process, package.importer).map_or_else(|| "-".to_owned(), |by| printable(&by));
+    let named = package.direct && package.top.is_some_and(|top| !imported_directly(process, top));
+    if named {
+        by.push_str(", and the program");
+    }
+    [
+        printable(&String::from_utf8_lossy(package.name)),
+        package.submodules.to_string(),
+        package.top.map_or_else(|| "-".to_owned(), took),
+        by,
+        origin(package.origin),
+    ]
+}
+
+/// Whether the first that imported it was the program or the user's code.
+fn imported_directly(process: &Process, module: &Module) -> bool {
+    use terrarium_wire::read::Importer;
+    match &module.importer {
+        Importer::Main => true,
+        Importer::Module(number) => process.modules.get(*number).is_some_and(|by| by.place == Place::Own),
+        Importer::Named(_) | Importer::Nobody => false,
+    }
+}
+
+fn took(module: &Module) -> String {
+    match (module.took_at_least_us, module.took_at_most_us) {
+        (Some(least), Some(most)) if time(least) != time(most) => {
+            format!("{} to {}", time(least), time(most))
+        }
+        (Some(least), _) => time(least),
+        _ => "-".to_owned(),
+    }
+}
+
+fn origin(origin: Option<&Origin>) -> String {
+    match origin {
+        None => "-".to_owned(),
+        Some(Origin { kind: OriginKind::BuiltIn, .. }) => "built in".to_owned(),
+        Some(Origin { path, .. }) if path.is_empty() => "no file".to_owned(),
+        Some(Origin { kind: OriginKind::Namespace, path }) => format!("{} (namespace)", show(path)),
+        Some(Origin { path, .. }) => show(path),
+    }
+}
+
+const MODULES_HEAD: [&str; 5] = ["module", "", "import", "imported by", "origin"];
+
+fn module_row(process: &Process, module: &Module) -> [String; 5] {
+    let state = match (module.state, module.direct) {
+        (State::NotLoaded, _) => "not loaded",
+        (State::Underway, _) => "underway",
+        (State::Loaded, true) => "direct",
+        (State::Loaded, false) => "",
+    };
+    [
+        show(&module.name),
+        state.to_owned(),
+        took(module),
+        importer(process, &module.importer).map_or_else(|| "-".to_owned(), |by| printable(&by)),
+        origin(module.origin.as_ref()),
+    ]
+}
+
+fn table(out: &mut String, title: &str, rows: impl Iterator<Item = [String; 5]>) {
+    table_of(out, title, HEAD, rows);
+}
+
+fn table_of(out: &mut String, title: &str, head: [&str; 5], rows: impl Iterator<Item = [String; 5]>) {
+    let rows: Vec<[String; 5]> = [head.map(str::to_owned)].into_iter().chain(rows).collect();
+    if rows.len() == 1 {
+        return;
+    }
+    let _ = writeln!(out, "\n{title} ({}):", rows.len() - 1);
+    let mut widths = [0; 5];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.width());
+        }
+    }
+    // One hostile name does not push the rest out of sight.
+    let widths = widths.map(|width| width.min(60));
+    for row in &rows {
+        let cells = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell}{}", " ".repeat(width.saturating_sub(cell.width()))));
+        let _ = writeln!(out, "  {}", cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
+}
+
+fn list(out: &mut String, title: &str, names: impl Iterator<Item = String>) {
+    let mut names: Vec<String> = names.collect();
+    if names.is_empty() {
+        return;
+    }
+    names.sort();
+    let _ = write!(out, "\n{title} ({}):", names.len());
+    let mut column = WIDTH;
+    for (i, name) in names.iter().enumerate() {
+        let comma = if i + 1 < names.len() { "," } else { "" };
+        if column + 1 + name.width() + 1 > WIDTH {
+            out.push_str("\n  ");
+            column = 2;
+        } else {
+            out.push(' ');
+            column += 1;
+        }
+        let _ = write!(out, "{name}{comma}");
+        column += name.width() + 1;
+    }
+    out.push('\n');
+}
+
+/// What stands above lines.
+pub(super) fn head() -> String {
+    columns(["started (UTC)", "pid", "user", "python", "packages", "direct", "end", "program"])
+}
+
+fn columns([started, pid, user, python, packages, direct, end, program]: [&str; 8]) -> String {
+    format!("{started:<19} {pid:>8} {user:>7}  {python:<7} {packages:>8} {direct:>6}  {end:<9}  {program}")
+}
+
+/// A record in a line.
+pub(super) fn line(found: &Found, directory: &Path, running: bool) -> String {
+    let process = &found.process;
+    let started = clock::people(process.started_us as f64 / 1e6).replace(" UTC", "");
+    let packages = packages(process);
+    let third: Vec<_> = packages.iter().filter(|p| p.place != Place::Standard).collect();
+    let direct = third.iter().filter(|p| p.direct).count();
+    let end = match process.end {
+        End::Exited { status } | End::AtOnce { status } => format!("exit {status}"),
+        End::Finished => "finished".to_owned(),
+        End::Exec => "exec".to_owned(),
+        End::Other(_) => "other".to_owned(),
+        End::Unknown if running => "running".to_owned(),
+        End::Unknown => "not known".to_owned(),
+    };
+    let what = match process.extent {
+        Extent::Full => what(process),
+        Extent::Counted => format!("{} (counted only)", what(process)),
+        Extent::OptedOut => "(opted out)".to_owned(),
+    };
+    let python = process.python.number().map_or_else(|| "-".to_owned(), printable);
+    let file = found.path.strip_prefix(directory).unwrap_or(&found.path).display().to_string();
+    let damaged = if process.stopped == Stopped::End { "" } else { ", damaged" };
+    let (pid, user) = (process.pid.to_string(), found.owner.to_string());
+    let (all, direct) = (third.len().to_string(), direct.to_string());
+    let program = format!("{what}  [{}{damaged}]", printable(&file));
+    columns([&started, &pid, &user, &python, &all, &direct, &end, &program])
+}
