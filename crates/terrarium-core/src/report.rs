@@ -57,8 +57,63 @@ pub struct RunReport {
     pub orphans_ended: u64,
     /// Processes that could not be killed. Empty unless `end` is `survivors`.
     pub survivors: Vec<Survivor>,
+    /// What its Python processes loaded; `None` in reports of versions that did not look.
+    #[serde(default)]
+    pub tracking: Option<Tracking>,
     /// What the user should know.
     pub findings: Vec<Finding>,
+}
+
+/// What the hook recorded of a job's processes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tracking {
+    /// Whether it recorded.
+    pub state: TrackingState,
+    /// Why not, or by what the user opted out.
+    pub why: Option<String>,
+    /// The directory of the records.
+    pub spool: Option<String>,
+    /// Processes with a record.
+    pub processes: u64,
+    /// Those of them that had Python in them.
+    pub python_processes: u64,
+    /// Modules that were loaded in one of them at least.
+    pub modules: u64,
+    /// Processes that had no record: no room, or no right.
+    pub dropped: u64,
+    /// Records that could not be read, or were too many to be read.
+    pub unread: u64,
+    /// Packages that the program or the user's own code imported, installed ones first: the first 50.
+    pub direct: Vec<String>,
+}
+
+impl Tracking {
+    /// Nothing was recorded.
+    pub fn without(state: TrackingState, why: String) -> Self {
+        Tracking {
+            state,
+            why: Some(why),
+            spool: None,
+            processes: 0,
+            python_processes: 0,
+            modules: 0,
+            dropped: 0,
+            unread: 0,
+            direct: Vec::new(),
+        }
+    }
+}
+
+/// Whether a job was tracked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrackingState {
+    /// Yes.
+    On,
+    /// No, because the user does not want it.
+    OptedOut,
+    /// No, because it could not be.
+    Off,
 }
 
 /// How a run ended.
@@ -306,11 +361,13 @@ mod tests {
             left_behind: LeftBehind::default(),
             orphans_ended: 2,
             survivors: vec![],
+            tracking: Some(Tracking::without(TrackingState::OptedOut, "--no-track".to_owned())),
             findings: vec![Finding::new("x", "y").hint("z")],
         };
         let json = serde_json::to_string(&report).unwrap();
         assert!(json.contains(r#""end":{"kind":"exited","code":3}"#), "{json}");
         assert!(json.contains(r#""enforced_by":"rlimit-data""#), "{json}");
+        assert!(json.contains(r#""state":"opted-out""#), "{json}");
         assert_eq!(serde_json::from_str::<RunReport>(&json).unwrap(), report);
     }
 }

@@ -32,6 +32,7 @@ mod supervision;
 mod survivors;
 mod totals;
 mod tracer;
+pub mod track;
 pub mod view;
 mod wire;
 

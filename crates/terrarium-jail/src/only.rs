@@ -76,8 +76,10 @@ pub fn places(view: &View, look: &dyn Look) -> Vec<Place> {
         return Vec::new();
     }
     let mut all = held(view, look);
-    let targets = view.binds.iter().map(|bind| bind.target.clone());
-    all.extend(targets.map(|path| Place { path, access: Access::Write }));
+    all.extend(view.binds.iter().map(|bind| {
+        let kept = view.read_only.iter().any(|ro| bind.target.starts_with(ro));
+        Place { path: bind.target.clone(), access: if kept { Access::Read } else { Access::Write } }
+    }));
     all
 }
 

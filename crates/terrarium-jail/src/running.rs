@@ -32,6 +32,7 @@ use crate::start::explain_seize;
 use crate::supervision::{Action, Cause, Config, Event, Notice, Supervision};
 use crate::survivors;
 use crate::totals::Totals;
+use crate::track::Tracked;
 use crate::wire::{FromInit, MAX, ToInit, what};
 
 /// The first look at the job comes soon, so that short jobs are seen; later ones come at the spec's interval.
@@ -101,6 +102,7 @@ pub struct Running {
     /// What was in shared memory before the job, if the job shares it.
     pub(crate) shared_before: Option<HashSet<shared::Id>>,
     pub(crate) tmp: Option<OwnTmp>,
+    pub(crate) tracked: Tracked,
     pub(crate) part: Part,
     pub(crate) command: String,
     pub(crate) keep: Vec<RawFd>,
@@ -149,6 +151,8 @@ pub struct Outcome {
     pub shared: Shared,
     /// How many ranks it had on this node, if this is their holder.
     pub ranks: Option<u32>,
+    /// Where its processes wrote what they loaded.
+    pub tracked: Tracked,
     /// What the user should know.
     pub findings: Vec<Finding>,
 }
@@ -201,6 +205,7 @@ impl Running {
             others: Vec::new(),
             shared_before: None,
             tmp: None,
+            tracked: Tracked::NotHere,
             part: Part::Alone,
             command: spec.command.first().map(|c| c.to_string_lossy().into_owned()).unwrap_or_default(),
             keep: spec.keep.clone(),
@@ -325,6 +330,7 @@ impl Running {
             shared_before: self.shared_before,
             shared,
             ranks,
+            tracked: self.tracked,
             findings,
         })
     }

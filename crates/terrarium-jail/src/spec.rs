@@ -46,6 +46,19 @@ pub struct JailSpec {
     pub keep: Vec<RawFd>,
     /// Whether the session has a controlling terminal.
     pub has_terminal: bool,
+    /// What the job's processes load is to be recorded.
+    pub track: Option<Track>,
+}
+
+/// How a job is tracked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Track {
+    /// The library that is loaded into each process; without symbolic links.
+    pub library: PathBuf,
+    /// LD_PRELOAD with the library in it.
+    pub preload: OsString,
+    /// A directory in which the run gets one of its own; without symbolic links.
+    pub spool: PathBuf,
 }
 
 /// The ranks of a parallel job on this node.

@@ -1,6 +1,6 @@
 //! From a spec to a job that runs, in the best tier that the host gives: found by trying.
 
-use std::ffi::{CString, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::{Instant, SystemTime};
@@ -28,7 +28,8 @@ use crate::running::Running;
 use crate::share::{self, Holder, Joined, Met, Part};
 use crate::shared;
 use crate::spec::{JailSpec, Shm};
-use crate::view;
+use crate::track::{Tracked, view_with};
+use crate::view::{self, RealFiles};
 
 /// The tiers that may be possible here, best first.
 fn tiers() -> Vec<Tier> {
@@ -116,7 +117,12 @@ fn try_ptrace() -> Result<(), Errno> {
 /// Makes the plan for the best tier that this host gives, proving by a trial that it does. Starts nothing; cgroups
 /// that the plan speaks of are made and removed again.
 pub fn preview(host: &Host, spec: &JailSpec) -> Result<Plan, JailError> {
-    view::check(&spec.view, &view::RealFiles)?;
+    view::check(&spec.view, &RealFiles)?;
+    let job = job_id(host)?;
+    let with = |track| view_with(&spec.view, track, &job, &RealFiles).ok().flatten();
+    let of_tracked = spec.track.as_ref().and_then(with).map(|view| JailSpec { view, ..spec.clone() });
+    let asked = spec;
+    let spec = of_tracked.as_ref().unwrap_or(spec);
     let mounts = read_mounts(host, spec)?;
     let mut tried = Vec::new();
     for tier in tiers() {
@@ -126,13 +132,13 @@ pub fn preview(host: &Host, spec: &JailSpec) -> Result<Plan, JailError> {
             continue;
         }
         if tier == Tier::Ptrace {
-            refuse_without_mounts(spec, &tried)?;
+            refuse_without_mounts(asked, &tried)?;
             match try_ptrace() {
                 Ok(()) => {
                     return Plan::make(
                         spec,
                         tier,
-                        job_id(host)?,
+                        job,
                         &Found { host, mounts: &mounts, groups: &Groups::none(), tmp: None },
                     );
                 }
@@ -151,7 +157,6 @@ pub fn preview(host: &Host, spec: &JailSpec) -> Result<Plan, JailError> {
             Ok(Forked::Child) => exit_now(0),
             Ok(Forked::Parent(pid)) => {
                 let _ = wait_for(pid, true);
-                let job = job_id(host)?;
                 let mut groups = make_groups(host, &mounts, spec, tier, &job);
                 let found = Found { host, mounts: &mounts, groups: &groups, tmp: None };
                 let plan = Plan::make(spec, tier, job, &found);
@@ -235,11 +240,19 @@ fn not_contained(spec: &JailSpec, tried: Vec<(Tier, String)>) -> JailError {
     }
 }
 
-fn strings(spec: &JailSpec, job: &JobId, tmp: Option<&OwnTmp>) -> Result<Command, JailError> {
+fn strings(
+    spec: &JailSpec,
+    job: &JobId,
+    tmp: Option<&OwnTmp>,
+    tracked: &Tracked,
+) -> Result<Command, JailError> {
     let string = |s: &OsString| CString::new(s.as_bytes()).map_err(|_| JailError::Nul);
     let args = spec.command.iter().map(string).collect::<Result<Vec<_>, _>>()?;
-    let mut env = Vec::with_capacity(spec.env.len() + 1);
-    for (name, value) in &spec.env {
+    let own = tracked.variables(spec, job);
+    let mut env = Vec::with_capacity(spec.env.len() + own.len() + 1);
+    let kept = spec.env.iter().filter(|(name, _)| own.iter().all(|(own, _)| name != own));
+    let all = kept.map(|(name, value)| (name.as_os_str(), value));
+    for (name, value) in all.chain(own.iter().map(|(name, value)| (OsStr::new(name), value))) {
         let value = tmp.and_then(|tmp| tmp.value_of(name)).unwrap_or(value);
         let mut entry = name.as_bytes().to_vec();
         entry.push(b'=');
@@ -268,7 +281,7 @@ pub enum Started {
 /// The process must have one thread only, and this may be called once: signals are taken over, and standard
 /// input and output are given to the job and closed here.
 pub fn start(host: &Host, spec: &JailSpec) -> Result<Started, JailError> {
-    view::check(&spec.view, &view::RealFiles)?;
+    view::check(&spec.view, &RealFiles)?;
     let parent = Parent::watch(spec.with_parent)?;
     let (inherited, signals) = signals::take_over().map_err(system("taking over signals"))?;
     let taken = Taken { inherited, signals, parent };
@@ -350,7 +363,8 @@ fn start_rank(
         own.limits.cpus = Some(if bound.is_empty() { cpus.clone() } else { bound });
     }
     let plan = Plan::rank(&own, joined)?;
-    let command = strings(spec, &plan.job, None)?;
+    let tracked = Tracked::join(spec, &plan.job);
+    let command = strings(spec, &plan.job, None, &tracked)?;
     let (ours, theirs) = Channel::pair().map_err(system("making a socket"))?;
     let clock = (Instant::now(), SystemTime::now());
     match clone_process(Namespaces::default()).map_err(system("starting a process"))? {
@@ -376,6 +390,7 @@ fn start_rank(
             // The holder has the clock.
             running.time_limit = None;
             running.part = Part::Member(holder);
+            running.tracked = tracked;
             Ok(running)
         }
     }
@@ -404,8 +419,12 @@ fn start_alone(
 }
 
 fn try_tiers(host: &Host, spec: &JailSpec, taken: Taken, holds: bool) -> Result<Running, JailError> {
-    let mounts = read_mounts(host, spec)?;
     let job = job_id(host)?;
+    let (mut tracked, view) = Tracked::make(spec, &job, &RealFiles);
+    let of_tracked = view.map(|view| JailSpec { view, ..spec.clone() });
+    let asked = spec;
+    let spec = of_tracked.as_ref().unwrap_or(spec);
+    let mounts = read_mounts(host, spec)?;
     let Taken { inherited, signals, parent } = taken;
     let mut tried = Vec::new();
     for tier in tiers() {
@@ -426,7 +445,7 @@ fn try_tiers(host: &Host, spec: &JailSpec, taken: Taken, holds: bool) -> Result<
         };
         let mut others = Vec::new();
         if traces {
-            refuse_without_mounts(spec, &tried)?;
+            refuse_without_mounts(asked, &tried)?;
             // Whoever executed this program may have had children: they are ours now, and not the job's.
             others = host.children(std::process::id());
             trace::adopt_orphans().map_err(system("becoming the parent of orphans"))?;
@@ -442,7 +461,7 @@ fn try_tiers(host: &Host, spec: &JailSpec, taken: Taken, holds: bool) -> Result<
             true => Some(OwnTmp::make(&job)?),
             false => None,
         };
-        let command = strings(spec, &job, tmp.as_ref())?;
+        let command = strings(spec, &job, tmp.as_ref(), &tracked)?;
         let found =
             Found { host, mounts: &mounts, groups: &groups, tmp: tmp.as_ref().map(|tmp| tmp.path.as_path()) };
         let plan = match Plan::make(spec, tier, job, &found) {
@@ -481,6 +500,7 @@ fn try_tiers(host: &Host, spec: &JailSpec, taken: Taken, holds: bool) -> Result<
                 running.others = others;
                 running.shared_before = shared_before;
                 running.tmp = tmp;
+                running.tracked = std::mem::take(&mut tracked);
                 return Ok(running);
             }
             Err(errno) => {

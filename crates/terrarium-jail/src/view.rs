@@ -83,6 +83,9 @@ pub(crate) fn text(s: &str) -> CString {
 /// Slots kept for cgroups: v2, and the v1 hierarchies that can hold a limit or count.
 pub(crate) const RESERVED: usize = 8;
 
+/// So many can be shown elsewhere.
+pub(crate) const MOST_BINDS: usize = SLOTS - RESERVED;
+
 pub(crate) const TMP: [&str; 2] = ["/tmp", "/var/tmp"];
 
 /// Refuses wishes that exclude each other.
@@ -98,7 +101,7 @@ pub fn check(view: &View, look: &dyn Look) -> Result<(), ViewError> {
             return Err(ViewError::Conflict { path: path.clone(), first: "--hide", second: "--bind" });
         }
     }
-    if view.binds.len() > SLOTS - RESERVED {
+    if view.binds.len() > MOST_BINDS {
         return Err(ViewError::TooManyBinds { count: view.binds.len() });
     }
     for (flag, path) in

@@ -12,6 +12,7 @@ pub mod fds;
 pub mod ipc;
 pub mod landlock;
 pub mod meeting;
+pub mod places;
 pub mod process;
 pub mod seccomp;
 pub mod signals;

@@ -10,9 +10,12 @@ pub mod cli;
 mod commands;
 mod error;
 mod history;
+mod hook;
+mod loaded;
 mod nvml;
 mod out;
 mod recorder;
+mod spool;
 mod summary;
 mod whole_file;
 

@@ -111,7 +111,7 @@ impl Recorder {
                 }
             }
         }
-        answer(&channel, pid, deadline).map(|()| Some(self.path))
+        answer(&channel, pid, deadline, PATIENCE).map(|()| Some(self.path))
     }
 }
 
@@ -140,7 +140,7 @@ fn start_process(work: &dyn Fn(&Channel) -> Result<(), String>) -> Option<(Chann
 }
 
 /// What such a process said; one that says nothing in time is given up.
-fn answer(channel: &Channel, pid: i32, deadline: Instant) -> Result<(), String> {
+fn answer(channel: &Channel, pid: i32, deadline: Instant, patience: Duration) -> Result<(), String> {
     let answered = channel.wait(deadline.saturating_duration_since(Instant::now()));
     let mut buffer = [0; 1024];
     let answer = match channel.receive(&mut buffer) {
@@ -156,14 +156,22 @@ fn answer(channel: &Channel, pid: i32, deadline: Instant) -> Result<(), String> 
     match answer {
         Some(answer) if answer.is_empty() => Ok(()),
         Some(why) => Err(why),
-        None => Err(format!("the file system did not answer within {} s", PATIENCE.as_secs())),
+        None => Err(format!("the file system did not answer within {} s", patience.as_secs())),
     }
 }
 
 /// Does something with files in a process of its own, so that a file system that hangs holds nobody up for long.
 pub(crate) fn in_time(work: &dyn Fn() -> Result<(), String>) -> Result<(), String> {
+    in_time_of(PATIENCE, work)
+}
+
+/// How a look at files is done by those who must not wait: [`in_time_of`], but for tests.
+pub(crate) type InTime<'a> = &'a dyn Fn(&dyn Fn() -> Result<(), String>) -> Result<(), String>;
+
+/// The same, within another time.
+pub(crate) fn in_time_of(patience: Duration, work: &dyn Fn() -> Result<(), String>) -> Result<(), String> {
     match start_process(&|_| work()) {
-        Some((channel, pid)) => answer(&channel, pid, Instant::now() + PATIENCE),
+        Some((channel, pid)) => answer(&channel, pid, Instant::now() + patience, patience),
         // No more processes may be started.
         None => work(),
     }

@@ -164,6 +164,31 @@ fn most_line(report: &RunReport) -> Option<String> {
     (!parts.is_empty()).then(|| format!("{} at once", parts.join(", ")))
 }
 
+/// Names in it, at most.
+const NAMES: usize = 8;
+
+/// Only of a job in which a Python ran.
+fn loaded_line(report: &RunReport) -> Option<String> {
+    let tracking = report.tracking.as_ref().filter(|tracking| tracking.python_processes > 0)?;
+    let count = |n: u64, one: &str| if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") };
+    let shown = &tracking.direct[..tracking.direct.len().min(NAMES)];
+    let names: Vec<String> = shown.iter().map(|name| printable(name)).collect();
+    let more = if tracking.direct.len() > NAMES { ", …" } else { "" };
+    let names =
+        if names.is_empty() { String::new() } else { format!("{}{more} (direct), ", names.join(", ")) };
+    let pythons = tracking.python_processes;
+    let mut line = format!(
+        "{names}{} in {pythons} Python {}",
+        count(tracking.modules, "module"),
+        if pythons == 1 { "process" } else { "processes" }
+    );
+    let lost = tracking.dropped + tracking.unread;
+    if lost > 0 {
+        line.push_str(&format!("; of {} nothing is known", processes(lost)));
+    }
+    Some(line)
+}
+
 fn left_lines(report: &RunReport) -> Vec<String> {
     let left = &report.left_behind;
     let mut lines = Vec::new();
@@ -298,6 +323,7 @@ pub(crate) fn print(report: &RunReport) {
     if report.orphans_ended > 0 {
         add("orphans", vec![format!("{}, ended while the job ran", processes(report.orphans_ended))]);
     }
+    add("loaded", loaded_line(report).into_iter().collect());
     add("left", left_lines(report));
     add("held by", vec![held_line(report)]);
     for (name, text) in lines {

@@ -196,6 +196,7 @@ pub(super) mod tests {
             left_behind: LeftBehind::default(),
             orphans_ended: 0,
             survivors: vec![],
+            tracking: None,
             findings: vec![],
         }
     }

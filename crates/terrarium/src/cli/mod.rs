@@ -363,6 +363,12 @@ pub struct RunOptions {
     /// Keep neither a series nor a line in the history
     #[arg(long, help_heading = "Running")]
     pub no_record: bool,
+    /// Do not record which libraries the job's processes load
+    ///
+    /// So do TERRARIUM_TRACK=off, and a file terrarium/no-track in XDG_CONFIG_HOME or ~/.config. The run then counts as
+    /// opted out.
+    #[arg(long, help_heading = "Running")]
+    pub no_track: bool,
     /// Time from look to look at the job, from 100ms to 1h
     #[arg(long, value_name = "TIME", value_parser = interval, default_value = "1s", help_heading = "Running")]
     pub interval: Duration,

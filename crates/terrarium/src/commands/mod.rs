@@ -12,5 +12,6 @@ pub(crate) mod run;
 pub(crate) mod show;
 pub(crate) mod top;
 pub(crate) mod track;
+mod tracking;
 pub(crate) mod trial;
 mod watch;

@@ -12,11 +12,12 @@ use terrarium_sys::process::{allowed_cpus as allowed_here, allowed_cpus_of, user
 
 use super::record::Record;
 use super::run::{clean_shared, report_of};
+use super::tracking::Tracking;
 use super::watch::Watch;
 use crate::cli::RunArgs;
 
 /// Says in the job which ranks it is: what a rank starts has the launcher's variables too, and is no rank of it.
-const MARK: &str = "TERRARIUM_RANKS";
+const MARK: &str = "TERRARIUM_LAUNCH";
 
 /// The rank that this process was started as.
 pub(super) fn this(host: &Host) -> Option<Rank> {
@@ -62,14 +63,16 @@ pub(super) fn hold(
     args: &RunArgs,
     spec: &JailSpec,
     watch: &mut Watch,
-    record: &Record,
+    (record, tracking): (&Record, &Tracking),
 ) -> u8 {
     let Ok(mut outcome) = running.wait(watch) else { return 1 };
     let shared = std::mem::replace(&mut outcome.shared, Shared::Alone);
     let host = Host::default();
     let before = outcome.shared_before.take();
     let left = before.map(|before| clean_shared(&host, user(), &before, args.clean_shm)).unwrap_or_default();
+    let tracked = std::mem::take(&mut outcome.tracked);
     let mut report = report_of(args, spec, outcome, watch, user(), left);
+    report.tracking = Some(tracking.report(&tracked));
     report.findings.extend(record.end_series(watch.recorder.take(), &report));
     // One message has to hold it.
     let long = |words: &[String]| words.iter().map(|w| w.len() + 3).sum::<usize>() > 16 << 10;
@@ -83,6 +86,7 @@ pub(super) fn hold(
     if let (Shared::Holder(Some(last)), Ok(text)) = (shared, serde_json::to_string(&report)) {
         last.tell(text);
     }
+    tracking.end(&host, tracked, report.tracking.as_ref());
     0
 }
 

@@ -25,6 +25,7 @@ use crate::whole_file::Destination;
 use crate::{nvml, out, summary};
 
 use super::record::Record;
+use super::tracking::Tracking;
 use super::watch::{GpusSeen, Watch, wants_gpu_check};
 use super::{only, ranks};
 
@@ -46,7 +47,8 @@ pub(super) fn run_and_report(
     let uid = user();
     let rank = ranks::this(&host);
     let allowed = ranks::allowed_cpus(rank.as_ref());
-    let (mut spec, cpus) = spec_of(args, &host, uid, &allowed, rank.as_ref())?;
+    let tracking = Tracking::of(args, uid);
+    let (mut spec, cpus) = spec_of(args, &host, uid, (&allowed, rank.as_ref()), &tracking)?;
     let mut destination = args.report.as_deref().map(|path| Destination::of("--report", path)).transpose()?;
     spec.keep.extend(destination.as_ref().and_then(Destination::open_file).map(|file| file.as_raw_fd()));
     spec.keep.extend(kept);
@@ -67,7 +69,7 @@ pub(super) fn run_and_report(
         }
         Started::Holder(running) => {
             watch.recorder = record.recorder(args, &running, watch.cpus);
-            return Ok((ranks::hold(running, args, &spec, &mut watch, &record), None));
+            return Ok((ranks::hold(running, args, &spec, &mut watch, (&record, &tracking)), None));
         }
     };
     if !args.quiet && !running.plan().is_told {
@@ -80,7 +82,11 @@ pub(super) fn run_and_report(
     let before = outcome.shared_before.take();
     let left = before.map(|before| clean_shared(&host, uid, &before, args.clean_shm)).unwrap_or_default();
     let shared = std::mem::replace(&mut outcome.shared, Shared::Alone);
+    let tracked = std::mem::take(&mut outcome.tracked);
     let mut report = report_of(args, &spec, outcome, &watch, uid, left);
+    if matches!(shared, Shared::Alone) {
+        report.tracking = Some(tracking.report(&tracked));
+    }
     match shared {
         // The rest of the job goes on, and the last to leave tells of it.
         Shared::Rank => return Ok((report.exit_status, None)),
@@ -121,6 +127,7 @@ pub(super) fn run_and_report(
     if let Some(finding) = record.remember(&report).filter(|_| !args.quiet) {
         summary::print_finding(&finding);
     }
+    tracking.end(&host, tracked, report.tracking.as_ref());
     Ok((report.exit_status, Some(report)))
 }
 
@@ -135,7 +142,10 @@ fn dry_run(args: &RunArgs, host: &Host, spec: &JailSpec) -> Result<u8, CliError>
     out::print(plan.to_string().trim_end());
     let inherited: Vec<_> = std::env::vars_os().collect();
     out::print("environment:");
-    for (name, value) in spec.env.iter().filter(|entry| !inherited.contains(entry)) {
+    let tracked = spec.track.as_ref().map(|track| track.variables(&plan.job)).unwrap_or_default();
+    let of_tracked = tracked.iter().map(|(name, value)| (OsStr::new(name), value));
+    let own = spec.env.iter().filter(|entry| !inherited.contains(entry));
+    for (name, value) in own.map(|(name, value)| (name.as_os_str(), value)).chain(of_tracked) {
         out::print(format_args!("  {}={}", name.display(), value.display()));
     }
     let words: Vec<_> = args.command.iter().map(|w| w.to_string_lossy()).collect();
@@ -270,8 +280,8 @@ fn spec_of(
     args: &RunArgs,
     host: &Host,
     uid: u32,
-    allowed: &CpuSet,
-    rank: Option<&Rank>,
+    (allowed, rank): (&CpuSet, Option<&Rank>),
+    tracking: &Tracking,
 ) -> Result<(JailSpec, CpuSet), CliError> {
     // All ranks of a job must choose the same.
     let seed = rank.and_then(|r| r.starter).unwrap_or_else(std::process::id);
@@ -289,6 +299,7 @@ fn spec_of(
     check_conflicts(args, directory.as_deref(), &view)?;
     let job_cpus = cpus.clone().unwrap_or_else(|| allowed.clone());
     let mut env = environment(args, ranks::cpus_of_one(rank, &job_cpus), &gpus);
+    tracking.clean(&mut env);
     let (ranks, mark) = ranks::share(rank);
     env.retain(|(name, _)| mark.as_ref().is_none_or(|(mark, _)| name != mark));
     env.extend(mark);
@@ -317,6 +328,7 @@ fn spec_of(
         look_every: args.interval,
         keep: Vec::new(),
         has_terminal: has_terminal(),
+        track: tracking.track(),
         ranks,
         nested: std::env::var_os("TERRARIUM_JOB").is_some(),
     };
@@ -459,6 +471,7 @@ pub(super) fn report_of(
         left_behind: LeftBehind { processes: outcome.killed, names, shared },
         orphans_ended: outcome.orphans_ended,
         survivors: outcome.survivors,
+        tracking: None,
         findings,
     }
 }

@@ -2,6 +2,7 @@
 
 use core::ffi::{CStr, c_char, c_int, c_long, c_void};
 use core::mem::transmute_copy;
+use core::sync::atomic::{AtomicPtr, Ordering};
 use core::{ptr, slice};
 
 use crate::elf::{self, Object};
@@ -11,6 +12,46 @@ pub(crate) type Ref = *mut c_void;
 
 /// `Py_AuditHookFunction`.
 pub(crate) type AuditHook = unsafe extern "C" fn(*const c_char, Ref, *mut c_void) -> c_int;
+
+/// Names of attributes and entries that are looked up. CPython itself uses all of those that are looked up often, so they are
+/// there anyway, and from 3.12 on they are never freed and belong to no interpreter; before that interpreters share all texts.
+#[derive(Clone, Copy)]
+pub(crate) enum Name {
+    File,
+    Initializing,
+    Dunder,
+    Path,
+    Portions,
+    Spec,
+    Code,
+    Constants,
+    Names,
+    CodeFile,
+    Back,
+    Globals,
+}
+
+/// Their texts, made when they are first used and kept.
+static NAMES: [AtomicPtr<c_void>; 12] = [const { AtomicPtr::new(ptr::null_mut()) }; 12];
+
+impl Name {
+    fn text(self) -> &'static CStr {
+        match self {
+            Self::File => c"__file__",
+            Self::Initializing => c"_initializing",
+            Self::Dunder => c"__name__",
+            Self::Path => c"__path__",
+            Self::Portions => c"_path",
+            Self::Spec => c"__spec__",
+            Self::Code => c"co_code",
+            Self::Constants => c"co_consts",
+            Self::Names => c"co_names",
+            Self::CodeFile => c"co_filename",
+            Self::Back => c"f_back",
+            Self::Globals => c"f_globals",
+        }
+    }
+}
 
 macro_rules! functions {
     (
@@ -48,7 +89,9 @@ functions! {
     fn PySys_GetObject(*const c_char) -> Ref;
     fn PyModule_GetDict(Ref) -> Ref;
     fn PyDict_Next(Ref, *mut isize, *mut Ref, *mut Ref) -> c_int;
-    fn PyDict_GetItemString(Ref, *const c_char) -> Ref;
+    fn PyDict_GetItem(Ref, Ref) -> Ref;
+    fn PyUnicode_InternFromString(*const c_char) -> Ref;
+    fn PyObject_GetAttr(Ref, Ref) -> Ref;
     fn PyTuple_GetItem(Ref, isize) -> Ref;
     fn PyTuple_Size(Ref) -> isize;
     fn PyList_GetItem(Ref, isize) -> Ref;
@@ -56,7 +99,6 @@ functions! {
     fn PyUnicode_AsUTF8AndSize(Ref, *mut isize) -> *const c_char;
     fn PyBytes_AsStringAndSize(Ref, *mut *mut c_char, *mut isize) -> c_int;
     fn PyLong_AsLong(Ref) -> c_long;
-    fn PyObject_GetAttrString(Ref, *const c_char) -> Ref;
     fn PyObject_IsTrue(Ref) -> c_int;
     fn PyObject_Type(Ref) -> Ref;
     fn PyEval_GetGlobals() -> Ref;
@@ -160,9 +202,24 @@ impl Api {
     }
 
     /// `dictionary[name]`.
-    pub(crate) fn item(&self, dictionary: Ref, name: &CStr) -> Option<Ref> {
+    pub(crate) fn item(&self, dictionary: Ref, name: Name) -> Option<Ref> {
+        let name = self.name(name)?;
         // SAFETY: see above; it swallows exceptions.
-        some(unsafe { (self.PyDict_GetItemString)(dictionary, name.as_ptr()) })
+        some(unsafe { (self.PyDict_GetItem)(dictionary, name) })
+    }
+
+    /// The text of a name.
+    fn name(&self, name: Name) -> Option<Ref> {
+        let place = &NAMES[name as usize];
+        let known = place.load(Ordering::Relaxed);
+        if !known.is_null() {
+            return Some(known);
+        }
+        // SAFETY: see above.
+        let text = unsafe { (self.PyUnicode_InternFromString)(name.text().as_ptr()) };
+        self.clear_unless(!text.is_null());
+        place.store(text, Ordering::Relaxed);
+        some(text)
     }
 
     /// An element of a tuple; `None` also if it is none.
@@ -233,9 +290,10 @@ impl Api {
     }
 
     /// An attribute of an object whose class runs no code for it.
-    pub(crate) fn attribute(&self, object: Ref, name: &CStr) -> Option<Owned<'_>> {
+    pub(crate) fn attribute(&self, object: Ref, name: Name) -> Option<Owned<'_>> {
+        let name = self.name(name)?;
         // SAFETY: see above.
-        let object = unsafe { (self.PyObject_GetAttrString)(object, name.as_ptr()) };
+        let object = unsafe { (self.PyObject_GetAttr)(object, name) };
         self.clear_unless(!object.is_null());
         (!object.is_null()).then_some(Owned { api: self, object })
     }
@@ -277,7 +335,7 @@ impl Api {
                 let object = unsafe { back(frame) };
                 (!object.is_null()).then_some(Owned { api: self, object })
             }
-            None => self.attribute(frame, c"f_back"),
+            None => self.attribute(frame, Name::Back),
         }
     }
 
@@ -289,7 +347,7 @@ impl Api {
                 let object = unsafe { globals(frame) };
                 (!object.is_null()).then_some(Owned { api: self, object })
             }
-            None => self.attribute(frame, c"f_globals"),
+            None => self.attribute(frame, Name::Globals),
         }
     }
 

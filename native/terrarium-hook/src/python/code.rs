@@ -7,7 +7,7 @@ use terrarium_wire::{hash, header, kind};
 
 use crate::log::Log;
 
-use super::api::{Api, Ref};
+use super::api::{Api, Name, Ref};
 use super::modules::Modules;
 
 /// How deep functions and classes may be nested in each other.
@@ -89,7 +89,7 @@ pub(super) fn look(
     is_main: bool,
 ) {
     let Some(opcodes) = library.opcodes else { return };
-    let Some(held) = api.attribute(code, c"co_filename") else { return };
+    let Some(held) = api.attribute(code, Name::CodeFile) else { return };
     let Some(file) = api.text(held.get()) else { return };
     if !is_main && (is_made(file) || library.has(file)) {
         return;
@@ -152,9 +152,9 @@ impl Found {
     /// The names in a code object and in those inside it.
     fn collect(&mut self, api: &Api, opcodes: Opcodes, code: Ref, class: Ref, deeper: usize) {
         let (Some(bytes), Some(constants), Some(names)) = (
-            api.attribute(code, c"co_code"),
-            api.attribute(code, c"co_consts"),
-            api.attribute(code, c"co_names"),
+            api.attribute(code, Name::Code),
+            api.attribute(code, Name::Constants),
+            api.attribute(code, Name::Names),
         ) else {
             return;
         };

@@ -4,7 +4,7 @@
 use terrarium_wire::Put;
 use terrarium_wire::kind::importer;
 
-use super::api::{Api, Owned, Ref};
+use super::api::{Api, Name, Owned, Ref};
 use super::table::Tag;
 
 /// How many frames of the import system are passed over.
@@ -79,5 +79,5 @@ pub(super) fn beyond_the_import_system<'a>(api: &Api) -> Option<&'a [u8]> {
 
 /// `__name__`; the text lives as long as the namespace, which its module or frame holds.
 fn name_in<'a>(api: &Api, globals: Ref) -> &'a [u8] {
-    api.item(globals, c"__name__").and_then(|name| api.text(name)).unwrap_or_default()
+    api.item(globals, Name::Dunder).and_then(|name| api.text(name)).unwrap_or_default()
 }

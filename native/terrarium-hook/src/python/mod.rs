@@ -11,6 +11,7 @@ mod importer;
 mod modules;
 mod table;
 
+use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char, c_int, c_void};
 
 use terrarium_wire::header::flag;
@@ -22,7 +23,7 @@ use crate::log::Log;
 use crate::settings::Settings;
 use crate::state::{self, State};
 
-use api::{Api, Ref};
+use api::{Api, Name, Ref};
 use modules::Modules;
 
 /// How often the peak of memory is looked at, in nanoseconds, while something is imported.
@@ -43,11 +44,24 @@ impl Runtime {
         Api::in_object(object).map(Self)
     }
 
-    /// Adds the audit hook; false: the interpreter runs already.
-    pub(crate) fn watch(&self) -> bool {
-        self.0.add_audit_hook(hook)
+    /// Adds the audit hook; false: the interpreter runs already. Called once.
+    pub(crate) fn watch(self) -> bool {
+        // SAFETY: before there is a hook nobody reads it, and afterwards nobody writes it.
+        let api = unsafe {
+            *WATCHED.0.get() = Some(self.0);
+            &*WATCHED.0.get()
+        };
+        api.as_ref().is_some_and(|api| api.add_audit_hook(hook))
     }
 }
+
+/// The functions that the hook uses.
+struct Watched(UnsafeCell<Option<Api>>);
+
+// SAFETY: written once, before the hook is added.
+unsafe impl Sync for Watched {}
+
+static WATCHED: Watched = Watched(UnsafeCell::new(None));
 
 /// What is remembered of the Python in this process.
 pub(crate) struct Python {
@@ -119,12 +133,11 @@ unsafe extern "C" fn hook(event: *const c_char, arguments: Ref, _: *mut c_void) 
         b"os.exec" => replaced,
         _ => return 0,
     };
-    if state::is_on() {
-        state::with(|state| {
-            if let Some(Runtime(api)) = state.python.runtime {
-                act(state, &api, arguments, event);
-            }
-        });
+    // SAFETY: see `Watched`.
+    if let Some(api) = unsafe { &*WATCHED.0.get() }
+        && state::is_on()
+    {
+        state::with(|state| act(state, api, arguments, event));
     }
     0
 }
@@ -237,7 +250,7 @@ fn cut(text: &[u8]) -> &[u8] {
 
 /// `sys.excepthook`: nobody caught an exception.
 fn excepted(state: &mut State, api: &Api, arguments: Ref, _: &[u8]) {
-    let name = api.element(arguments, 1).and_then(|class| api.attribute(class, c"__name__"));
+    let name = api.element(arguments, 1).and_then(|class| api.attribute(class, Name::Dunder));
     if let Some(name) = name
         && let Some(name) = api.text(name.get())
     {

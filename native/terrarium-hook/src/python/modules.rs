@@ -10,7 +10,7 @@ use terrarium_wire::{hash, header};
 
 use crate::log::Log;
 
-use super::api::{Api, Ref};
+use super::api::{Api, Name, Ref};
 use super::importer::{self as who, Importer};
 use super::table::{MOST, Table, Tag};
 
@@ -440,8 +440,8 @@ impl Modules {
 
 /// Whether importlib is running the module's code.
 fn is_initializing(api: &Api, module: Ref) -> bool {
-    let spec = api.namespace(module).and_then(|namespace| api.item(namespace, c"__spec__"));
-    let initializing = spec.and_then(|spec| api.attribute(spec, c"_initializing"));
+    let spec = api.namespace(module).and_then(|namespace| api.item(namespace, Name::Spec));
+    let initializing = spec.and_then(|spec| api.attribute(spec, Name::Initializing));
     initializing.is_some_and(|initializing| api.is_true(initializing.get()))
 }
 
@@ -449,12 +449,12 @@ fn is_initializing(api: &Api, module: Ref) -> bool {
 fn origin_of<'a>(api: &Api, module: Ref) -> (u8, &'a [u8]) {
     let Some(namespace) = api.namespace(module) else { return (origin::NO_FILE, b"") };
     let cut = |text: &'a [u8]| &text[..text.len().min(4096)];
-    if let Some(file) = api.item(namespace, c"__file__").and_then(|file| api.text(file)) {
+    if let Some(file) = api.item(namespace, Name::File).and_then(|file| api.text(file)) {
         return (origin::FILE, cut(file));
     }
     // A namespace package has a list that is computed anew when a search path changes; what it holds now is enough.
-    let path = api.item(namespace, c"__path__");
-    let portions = path.and_then(|path| api.attribute(path, c"_path"));
+    let path = api.item(namespace, Name::Path);
+    let portions = path.and_then(|path| api.attribute(path, Name::Portions));
     let first = portions.and_then(|portions| api.list_element(portions.get(), 0));
     match first.and_then(|first| api.text(first)) {
         Some(first) => (origin::NAMESPACE, cut(first)),

@@ -172,6 +172,7 @@ mod tests {
             "orphans",
             "with_parent",
             "no_record",
+            "no_track",
             "interval",
             "gpus",
             "threads",

@@ -85,6 +85,7 @@ pub(super) fn report(series: &Series, seconds: f64, end: End) -> RunReport {
         left_behind: terrarium_core::report::LeftBehind::default(),
         orphans_ended: 0,
         survivors: vec![],
+        tracking: None,
         findings: vec![],
     }
 }
