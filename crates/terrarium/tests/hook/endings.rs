@@ -1,5 +1,6 @@
 //! How a process of the matrix ends, and what its parent then sees.
 
+use crate::pythons::Python;
 use crate::ways::Way;
 
 /// One ending: its name in tests/python/hook/payload.py, and what it is.
@@ -40,6 +41,12 @@ impl Ending {
             ("sys_exit" | "exception" | "sigint" | "memory", Way::Jupyter) => 0,
             _ => self.status,
         }
+    }
+
+    /// Why there is no such end of such a process, if so.
+    pub(crate) fn cannot(self, python: &Python, way: Way) -> Option<&'static str> {
+        let is_daemons = self.is("daemons") && way == Way::SubInterpreter && python.free_threaded;
+        is_daemons.then_some("CPython hangs there by itself, about once in ten times")
     }
 
     pub(crate) fn is(self, name: &str) -> bool {

@@ -109,6 +109,10 @@ pub(crate) fn all() -> &'static [Python] {
     ALL.get_or_init(|| {
         let mut found: Vec<Python> = Vec::new();
         for (root, path) in candidates() {
+            let here = root.iter().flat_map(|root| root.iter()).chain(path.iter().skip(root.is_some().into()));
+            if !here.collect::<PathBuf>().is_file() {
+                continue;
+            }
             let Some(python) = Python::ask(&path, root.as_deref()) else {
                 continue;
             };

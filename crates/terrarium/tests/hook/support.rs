@@ -156,7 +156,7 @@ pub(crate) fn code(status: ExitStatus) -> i32 {
 }
 
 /// How long anything may take before it counts as hung.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs it to its end, in a process group of its own, and ends what is left of that if it hangs.
 pub(crate) fn run(command: &mut Command) -> Done {
@@ -187,8 +187,10 @@ pub(crate) fn run(command: &mut Command) -> Done {
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    let (out, err) = (out.join().unwrap(), err.join().unwrap());
-    assert!(!hung, "{command:?} hung; it said\n{out}\n{err}");
+    let (out, mut err) = (out.join().unwrap(), err.join().unwrap());
+    if hung {
+        err += "\nit hung and was ended";
+    }
     Done { pid, status: code(status.unwrap()), out, err }
 }
 
