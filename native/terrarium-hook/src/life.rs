@@ -7,6 +7,7 @@ use core::mem::transmute;
 use terrarium_wire::header::{ending, flag};
 use terrarium_wire::{header, kind};
 
+use crate::log::Log;
 use crate::python::Runtime;
 use crate::settings::Settings;
 use crate::state::{self, State};
@@ -91,9 +92,12 @@ fn preamble(state: &mut State, settings: &Settings) {
     let log = &mut state.log;
     let names = rustix::system::uname();
     log.write(kind::HOST, &|put, _| put.text(names.nodename().to_bytes()));
-    let mut path = [0; 4096];
-    let path = link(c"/proc/self/exe", &mut path);
-    log.write(kind::PROGRAM, &|put, _| put.text(path));
+    // Most paths are short, and the stack has been used so far already.
+    let mut path = [0; 512];
+    match link(c"/proc/self/exe", &mut path) {
+        path if path.len() == 512 => long_program(log),
+        path => drop(log.write(kind::PROGRAM, &|put, _| put.text(path))),
+    }
     for (byte, value) in (1..).zip(&settings.variables) {
         if let Some(value) = value {
             // Identifiers are short; what is not is not one.
@@ -105,6 +109,13 @@ fn preamble(state: &mut State, settings: &Settings) {
         }
     }
     state.preamble = log.position();
+}
+
+#[inline(never)]
+fn long_program(log: &mut Log) {
+    let mut path = [0; 4096];
+    let path = link(c"/proc/self/exe", &mut path);
+    log.write(kind::PROGRAM, &|put, _| put.text(path));
 }
 
 /// Where one of /proc's links leads, as the kernel tells; nothing there is looked at.

@@ -13,16 +13,16 @@ use crate::spool::Spool;
 const FIRST_RETRY: u32 = 16;
 
 /// The texts before the next, by sort.
+#[repr(C)]
 pub(crate) struct Texts {
+    pub(crate) objects: Shared,
     pub(crate) names: Shared,
     pub(crate) origins: Shared,
-    pub(crate) objects: Shared,
 }
 
-/// The file as a log.
+/// The file as a log. In this order: what every process touches lies together.
+#[repr(C)]
 pub(crate) struct Log {
-    pub(crate) spool: Spool,
-    pub(crate) texts: Texts,
     /// Where the next record goes in the current chunk.
     at: usize,
     /// CLOCK_MONOTONIC of the start, in nanoseconds.
@@ -33,6 +33,8 @@ pub(crate) struct Log {
     wait: u32,
     /// The last value that `wait` was set to.
     waited: u32,
+    pub(crate) texts: Texts,
+    pub(crate) spool: Spool,
 }
 
 impl Log {

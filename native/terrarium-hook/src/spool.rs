@@ -35,75 +35,85 @@ const SHARED: [u64; 16] = [
     0x6573_5546,
 ];
 
-/// A path in static memory.
-pub(crate) struct PathBuffer {
-    bytes: [u8; 4096],
+/// The longest path of a directory, in bytes.
+const PATH: usize = 4096;
+
+/// The path of a file in a directory that stays.
+struct Path {
+    /// The directory, then the file and a zero.
+    bytes: [u8; PATH + 64],
+    /// How long the directory is.
+    directory: usize,
+    /// How long all of it is.
     length: usize,
 }
 
-impl PathBuffer {
-    pub(crate) const fn new() -> Self {
-        Self { bytes: [0; 4096], length: 0 }
-    }
-
-    fn as_c(&self) -> &CStr {
-        CStr::from_bytes_until_nul(&self.bytes).unwrap_or_default()
-    }
-}
-
-impl fmt::Write for PathBuffer {
+impl fmt::Write for Path {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.push(text.as_bytes())
     }
 }
 
-impl PathBuffer {
+impl Path {
+    const fn new() -> Self {
+        Self { bytes: [0; PATH + 64], directory: 0, length: 0 }
+    }
+
     fn push(&mut self, bytes: &[u8]) -> fmt::Result {
-        let end = self.length + bytes.len();
         // A zero stays behind it.
-        if end >= self.bytes.len() {
+        let Some((place, [zero, ..])) =
+            self.bytes.get_mut(self.length..).and_then(|rest| rest.split_at_mut_checked(bytes.len()))
+        else {
             return Err(fmt::Error);
-        }
-        self.bytes[self.length..end].copy_from_slice(bytes);
-        self.bytes[end] = 0;
-        self.length = end;
+        };
+        place.copy_from_slice(bytes);
+        *zero = 0;
+        self.length += bytes.len();
         Ok(())
     }
 
-    fn set(&mut self, directory: &[u8], name: fmt::Arguments<'_>) -> fmt::Result {
+    fn set_directory(&mut self, directory: &[u8]) -> fmt::Result {
         self.length = 0;
+        if directory.len() >= PATH {
+            return Err(fmt::Error);
+        }
         self.push(directory)?;
         self.push(b"/")?;
+        self.directory = self.length;
+        Ok(())
+    }
+
+    fn set_file(&mut self, name: fmt::Arguments<'_>) -> fmt::Result {
+        self.length = self.directory;
         self.write_fmt(name)
+    }
+
+    fn as_c(&self) -> &CStr {
+        let whole = self.bytes.get(..=self.length).unwrap_or_default();
+        CStr::from_bytes_with_nul(whole).unwrap_or_default()
     }
 }
 
 /// One process's file. What is mapped of it: the first chunk, and the one that is being written.
+#[repr(C)]
 pub(crate) struct Spool {
-    directory: PathBuffer,
-    file: PathBuffer,
     /// The first chunk; null: there is no file.
     pub(crate) first: *mut u8,
     /// The chunk being written, which may be the first.
     pub(crate) current: *mut u8,
     pub(crate) index: u32,
+    file: Path,
 }
 
 impl Spool {
     pub(crate) const fn new() -> Self {
-        Self {
-            directory: PathBuffer::new(),
-            file: PathBuffer::new(),
-            first: ptr::null_mut(),
-            current: ptr::null_mut(),
-            index: 0,
-        }
+        Self { first: ptr::null_mut(), current: ptr::null_mut(), index: 0, file: Path::new() }
     }
 
     /// Files go there from now on.
     pub(crate) fn set_directory(&mut self, directory: &CStr) -> bool {
-        self.directory.length = 0;
-        directory.to_bytes().starts_with(b"/") && self.directory.push(directory.to_bytes()).is_ok()
+        let directory = directory.to_bytes();
+        directory.starts_with(b"/") && self.file.set_directory(directory).is_ok()
     }
 
     /// How long the chunk being written is.
@@ -115,8 +125,7 @@ impl Spool {
     pub(crate) fn create(&mut self, pid: u32, mut start: u64) -> Option<u64> {
         let mut made = Err(Errno::EXIST);
         for _ in 0..8 {
-            let directory = self.directory.as_c().to_bytes();
-            if self.file.set(directory, format_args!("{pid}-{start:016x}.spool")).is_err() {
+            if self.file.set_file(format_args!("{pid}-{start:016x}.spool")).is_err() {
                 return None;
             }
             let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -188,8 +197,7 @@ impl Spool {
             Errno::NOSPC | Errno::DQUOT => 0,
             _ => 8,
         };
-        let directory = self.directory.as_c().to_bytes();
-        if self.file.set(directory, format_args!("drops")).is_err() {
+        if self.file.set_file(format_args!("drops")).is_err() {
             return;
         }
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;

@@ -13,17 +13,19 @@ use crate::python::Python;
 /// So many looks at the lock, some microseconds, before a record is dropped. Only threads without a common GIL meet here.
 const PATIENCE: u32 = 4096;
 
-/// What is remembered.
+/// What is remembered. In this order: what every process touches lies together.
+#[repr(C)]
 pub(crate) struct State {
+    /// Where the records end that stand in each file first.
+    pub(crate) preamble: usize,
+    /// Made by fork, without exec.
+    pub(crate) is_forked: bool,
     pub(crate) log: Log,
     pub(crate) objects: Objects,
     pub(crate) python: Python,
-    /// Made by fork, without exec.
-    pub(crate) is_forked: bool,
-    /// Where the records end that stand in each file first.
-    pub(crate) preamble: usize,
 }
 
+#[repr(C, align(4096))]
 struct Shared {
     /// Whether somebody uses the state.
     lock: AtomicBool,

@@ -27,12 +27,17 @@ pub(crate) enum Name {
     Constants,
     Names,
     CodeFile,
+    CodeFlags,
     Back,
     Globals,
+    UseTool,
+    RegisterCallback,
+    SetEvents,
+    Disable,
 }
 
 /// Their texts, made when they are first used and kept.
-static NAMES: [AtomicPtr<c_void>; 12] = [const { AtomicPtr::new(ptr::null_mut()) }; 12];
+static NAMES: [AtomicPtr<c_void>; 17] = [const { AtomicPtr::new(ptr::null_mut()) }; 17];
 
 impl Name {
     fn text(self) -> &'static CStr {
@@ -46,9 +51,14 @@ impl Name {
             Self::Code => c"co_code",
             Self::Constants => c"co_consts",
             Self::Names => c"co_names",
+            Self::CodeFlags => c"co_flags",
             Self::CodeFile => c"co_filename",
             Self::Back => c"f_back",
             Self::Globals => c"f_globals",
+            Self::UseTool => c"use_tool_id",
+            Self::RegisterCallback => c"register_callback",
+            Self::SetEvents => c"set_events",
+            Self::Disable => c"DISABLE",
         }
     }
 }
@@ -104,11 +114,18 @@ functions! {
     fn PyEval_GetGlobals() -> Ref;
     fn PyEval_GetFrame() -> Ref;
     fn PyErr_Clear();
+    fn PyTuple_New(isize) -> Ref;
+    fn PyTuple_SetItem(Ref, isize, Ref) -> c_int;
+    fn PyLong_FromLong(c_long) -> Ref;
+    fn PyObject_CallObject(Ref, Ref) -> Ref;
+    fn Py_IncRef(Ref);
     fn PyErr_Occurred() -> Ref;
     optional:
     // From 3.9 and 3.11 on; before, attributes tell.
     fn PyFrame_GetBack(Ref) -> Ref;
     fn PyFrame_GetGlobals(Ref) -> Ref;
+    // For `sys.monitoring`, from 3.12 on.
+    fn PyCFunction_NewEx(*mut c_void, Ref, Ref) -> Ref;
     // For those that were built without a GIL, from 3.13 on.
     fn PyCriticalSection_Begin(*mut [usize; 4], Ref);
     fn PyCriticalSection_End(*mut [usize; 4]);
@@ -293,15 +310,58 @@ impl Api {
     pub(crate) fn attribute(&self, object: Ref, name: Name) -> Option<Owned<'_>> {
         let name = self.name(name)?;
         // SAFETY: see above.
-        let object = unsafe { (self.PyObject_GetAttr)(object, name) };
-        self.clear_unless(!object.is_null());
-        (!object.is_null()).then_some(Owned { api: self, object })
+        self.owned(unsafe { (self.PyObject_GetAttr)(object, name) })
     }
 
     /// The class of an object.
     pub(crate) fn class(&self, object: Ref) -> Option<Owned<'_>> {
         // SAFETY: see above.
-        let object = unsafe { (self.PyObject_Type)(object) };
+        self.owned(unsafe { (self.PyObject_Type)(object) })
+    }
+
+    /// A new number.
+    pub(crate) fn new_number(&self, number: c_long) -> Option<Owned<'_>> {
+        // SAFETY: see above.
+        self.owned(unsafe { (self.PyLong_FromLong)(number) })
+    }
+
+    /// A new text.
+    pub(crate) fn new_text(&self, text: &CStr) -> Option<Owned<'_>> {
+        // SAFETY: see above.
+        self.owned(unsafe { (self.PyUnicode_InternFromString)(text.as_ptr()) })
+    }
+
+    /// A new function, from a static definition (`PyMethodDef`); `None` also where there is no `sys.monitoring`.
+    ///
+    /// # Safety
+    /// The definition is valid for ever.
+    pub(crate) unsafe fn new_function(&self, definition: *mut c_void) -> Option<Owned<'_>> {
+        // SAFETY: see above, and the caller's.
+        self.owned(unsafe { self.PyCFunction_NewEx?(definition, ptr::null_mut(), ptr::null_mut()) })
+    }
+
+    /// Calls a function; an exception is `None`.
+    pub(crate) fn call(&self, function: Ref, arguments: &[&Owned<'_>]) -> Option<Owned<'_>> {
+        // SAFETY: see above; the tuple takes the reference that is made for it.
+        unsafe {
+            let tuple = self.owned((self.PyTuple_New)(arguments.len().cast_signed()))?;
+            for (index, argument) in (0..).zip(arguments) {
+                (self.Py_IncRef)(argument.object);
+                (self.PyTuple_SetItem)(tuple.object, index, argument.object);
+            }
+            self.owned((self.PyObject_CallObject)(function, tuple.object))
+        }
+    }
+
+    /// `None`, or any other object that is to be returned to Python.
+    pub(crate) fn give(&self, object: Ref) -> Ref {
+        // SAFETY: see above.
+        unsafe { (self.Py_IncRef)(object) };
+        object
+    }
+
+    fn owned(&self, object: Ref) -> Option<Owned<'_>> {
+        self.clear_unless(!object.is_null());
         (!object.is_null()).then_some(Owned { api: self, object })
     }
 

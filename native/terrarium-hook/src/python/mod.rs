@@ -6,6 +6,7 @@
 //! in which import statements are found that raise no event because the module is loaded already ([`code`]).
 
 mod api;
+mod calls;
 mod code;
 mod importer;
 mod modules;
@@ -63,6 +64,11 @@ unsafe impl Sync for Watched {}
 
 static WATCHED: Watched = Watched(UnsafeCell::new(None));
 
+fn watched() -> Option<&'static Api> {
+    // SAFETY: see `Watched`.
+    unsafe { &*WATCHED.0.get() }.as_ref()
+}
+
 /// What is remembered of the Python in this process.
 pub(crate) struct Python {
     pub(crate) runtime: Option<Runtime>,
@@ -77,6 +83,7 @@ pub(crate) struct Python {
     modules: Modules,
     /// Where the library lies, not the user's code.
     library: code::Library,
+    calls: calls::Calls,
     /// Payloads that a forked child's file has as well.
     kept: Kept,
     /// When the peak of memory was looked at last, in nanoseconds since the start.
@@ -93,13 +100,20 @@ impl Python {
             arguments: false,
             modules: Modules::new(),
             library: code::Library::new(),
+            calls: calls::Calls::new(),
             kept: Kept::new(),
             last_peak: 0,
         }
     }
 
     pub(crate) fn settings(&mut self, settings: &Settings) {
-        self.arguments = settings.arguments;
+        // Not written without need: this memory is only touched where there is a Python.
+        if settings.arguments {
+            self.arguments = true;
+        }
+        if settings.calls {
+            self.calls.wanted = true;
+        }
     }
 
     /// The flags that a forked child's file has from the start.
@@ -133,11 +147,17 @@ unsafe extern "C" fn hook(event: *const c_char, arguments: Ref, _: *mut c_void) 
         b"os.exec" => replaced,
         _ => return 0,
     };
-    // SAFETY: see `Watched`.
-    if let Some(api) = unsafe { &*WATCHED.0.get() }
+    if let Some(api) = watched()
         && state::is_on()
     {
-        state::with(|state| act(state, api, arguments, event));
+        let begins = state::with(|state| {
+            act(state, api, arguments, event);
+            // As soon as it is known what is run.
+            state.python.has_main && core::mem::take(&mut state.python.calls.wanted)
+        });
+        if begins == Some(true) {
+            calls::watch(api);
+        }
     }
     0
 }
