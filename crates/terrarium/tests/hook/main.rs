@@ -1,5 +1,6 @@
 //! The hook in processes that end, start and misbehave in every way.
 
+mod attacks;
 mod cgroup;
 mod check;
 mod endings;
