@@ -1,7 +1,7 @@
 //! Writes spool files in memory, byte for byte as a process would: for tests, fuzzers and examples.
 
 use crate::header::{AT_LENGTH, AT_VERSION, LENGTH, MAGIC, VERSION};
-use crate::kind::{self, import, importer};
+use crate::kind::{self, importer};
 use crate::{CONTINUED, Put, Shared, chunk};
 
 /// A file in the making.
@@ -155,29 +155,40 @@ impl Sample {
         delta
     }
 
-    /// An import begins, `time` microseconds after the start; with a file if it is an extension. Returns the module's number.
-    pub fn import(&mut self, time: u64, by: By<'_>, flags: u8, name: &[u8], file: &[u8]) -> Option<u64> {
+    /// An import begins, `time` microseconds after the start. Returns the module's number.
+    pub fn import(&mut self, time: u64, by: By<'_>, flags: u8, name: &[u8]) -> Option<u64> {
         let time = self.later(time);
-        let (names, origins) = (std::mem::take(&mut self.names), std::mem::take(&mut self.origins));
-        let is_extension = flags & import::EXTENSION != 0;
+        let names = std::mem::take(&mut self.names);
         let written = self.record(kind::IMPORT, |put| {
             put.number(time);
             by.put(put);
             put.byte(flags);
             put.continued(&names, name);
-            if is_extension {
-                put.continued(&origins, file);
-            }
         });
-        (self.names, self.origins) = (names, origins);
+        self.names = names;
         written.then(|| {
             self.names.remember(name);
-            if is_extension {
-                self.origins.remember(file);
-            }
             self.modules += 1;
             self.modules - 1
         })
+    }
+
+    /// A shared object is about to be loaded for a module.
+    pub fn extension(&mut self, module: u64, path: &[u8]) {
+        let origins = std::mem::take(&mut self.origins);
+        let written = self.record(kind::EXTENSION, |put| {
+            put.number(module);
+            put.continued(&origins, path);
+        });
+        self.origins = origins;
+        if written {
+            self.origins.remember(path);
+        }
+    }
+
+    /// The import of a module did not end well.
+    pub fn failed(&mut self, module: u64) {
+        self.record(kind::FAILED, |put| put.number(module));
     }
 
     /// A module of which the import began is loaded.
@@ -233,7 +244,7 @@ impl Sample {
 
     /// A file of a module that somebody imported, in one go.
     pub fn file(&mut self, time: u64, by: By<'_>, name: &str, path: &str) -> u64 {
-        let number = self.import(time, by, 0, name.as_bytes(), b"").unwrap_or(0);
+        let number = self.import(time, by, 0, name.as_bytes()).unwrap_or(0);
         self.loaded(time + 10, number, kind::origin::FILE, path.as_bytes());
         number
     }

@@ -76,22 +76,33 @@ fn a_process() {
 fn what_never_loaded_does_not_count() {
     let so = format!("{SITE}/numpy/core/_umath.cpython-311.so");
     let mut sample = sample();
-    sample.import(1, By::Main, 0, b"lz4", b"");
+    sample.import(1, By::Main, 0, b"lz4");
     let numpy = sample.file(2, By::Main, "numpy", &format!("{SITE}/numpy/__init__.py"));
-    sample.import(20, By::Module(numpy), import::EXTENSION, b"numpy.core._umath", so.as_bytes());
-    sample.import(21, By::Module(numpy), import::EXTENSION, b"numpy.core._gone", b"/x/y/_gone.so");
-    sample.import(22, By::Module(numpy), import::BUILT_IN, b"_sha2", b"");
-    let done = sample.import(23, By::Module(numpy), import::EXTENSION, b"_done", b"/x/_done.so").unwrap();
+    let mut extension = |time, name: &str, file: &str| {
+        let number = sample.import(time, By::Module(numpy), 0, name.as_bytes()).unwrap();
+        sample.extension(number, file.as_bytes());
+        number
+    };
+    extension(20, "numpy.core._umath", &so);
+    extension(21, "numpy.core._gone", "/x/y/_gone.so");
+    let done = extension(22, "_done", "/x/_done.so");
     sample.done(done, 7, 2);
-    sample.module(24, By::Nobody, b"plugin", origin::NAMESPACE, b"/x/plugin");
+    sample.import(23, By::Module(numpy), import::BUILT_IN, b"_sha2");
+    let failed = sample.file(24, By::Main, "raised", "/home/u/raised.py");
+    sample.failed(failed);
+    let again = sample.file(40, By::Main, "again", "/home/u/again.py");
+    sample.failed(again);
+    sample.done(again, 1, 0);
+    sample.module(60, By::Nobody, b"plugin", origin::NAMESPACE, b"/x/plugin");
     // The same file by another way.
     let sample = sample.object("/real/numpy/core/_umath.cpython-311.so");
     let found = read(sample.short(header::AT_ENDING, ending::FINISHED));
     let loaded: Vec<_> = found.modules.iter().filter(|m| m.is_loaded()).map(|m| m.name.to_string()).collect();
-    assert_eq!(loaded, ["numpy", "numpy.core._umath", "_sha2", "_done", "plugin"]);
+    assert_eq!(loaded, ["numpy", "numpy.core._umath", "_done", "_sha2", "again", "plugin"]);
     assert_eq!(module(&found, "lz4").state, State::NotLoaded);
+    assert_eq!(module(&found, "raised").state, State::Failed);
     let done = module(&found, "_done");
-    assert_eq!((done.took_at_least_us, done.took_at_most_us, done.started_us), (Some(7), Some(9), Some(23)));
+    assert_eq!((done.took_at_least_us, done.took_at_most_us, done.started_us), (Some(7), Some(9), Some(22)));
     assert_eq!(module(&found, "numpy").loaded_us, Some(12));
     assert_eq!(module(&found, "numpy.core._umath").origin.as_ref().unwrap().kind, OriginKind::Extension);
     assert_eq!(module(&found, "_done").importer, Importer::Module(1));
@@ -102,7 +113,8 @@ fn what_was_being_imported_at_an_abnormal_end() {
     let crashed = |change: fn(Sample) -> Sample, more: bool| {
         let mut sample = sample();
         sample.file(1, By::Main, "a", "/home/u/a.py");
-        sample.import(20, By::Module(0), import::EXTENSION, b"broken", b"/home/u/broken.so");
+        let broken = sample.import(20, By::Module(0), 0, b"broken").unwrap();
+        sample.extension(broken, b"/home/u/broken.so");
         if more {
             sample.file(30, By::Main, "b", "/home/u/b.py");
         }
@@ -233,7 +245,7 @@ fn what_is_new_is_passed_over() {
 fn a_field_that_makes_no_sense_ends_the_reading() {
     let bad: [fn(&mut Sample); 4] = [
         |s| s.loaded(1, 5, origin::FILE, b"/x.py"),
-        |s| assert!(s.import(1, By::Module(9), 0, b"x", b"").is_some()),
+        |s| assert!(s.import(1, By::Module(9), 0, b"x").is_some()),
         |s| assert!(s.record(kind::HOST, |put| put.number(1000))),
         |s| assert!(s.record(kind::IMPORT, |put| [0, 0, 0, 500, 0].iter().for_each(|n| put.number(*n)))),
     ];

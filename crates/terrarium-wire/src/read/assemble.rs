@@ -151,30 +151,34 @@ impl Builder {
                 let argument = self.keep(argument)?;
                 self.process.arguments.push(argument);
             }
-            Record::Import { time, importer, flags, name, file } => {
-                let origin = match file {
-                    Some(file) => Some(Origin { kind: OriginKind::Extension, path: self.keep(file)? }),
-                    None if flags & import::BUILT_IN != 0 => {
-                        Some(Origin { kind: OriginKind::BuiltIn, path: Text::default() })
-                    }
-                    None => None,
-                };
-                let built_in = origin.as_ref().is_some_and(|origin| origin.kind == OriginKind::BuiltIn);
+            Record::Import { time, importer, flags, name } => {
+                let built_in = flags & import::BUILT_IN != 0;
                 let state = if built_in { State::Loaded } else { State::NotLoaded };
+                let origin = built_in.then(|| Origin { kind: OriginKind::BuiltIn, path: Text::default() });
                 self.module(name, importer, origin, state)?.started_us = Some(time);
                 self.last_begun = self.process.modules.len().checked_sub(1);
             }
+            Record::Extension { module: number, path } => {
+                let path = self.keep(path)?;
+                let module = self.process.modules.get_mut(number)?;
+                module.origin = Some(Origin { kind: OriginKind::Extension, path });
+                self.last_begun = Some(number);
+            }
+            Record::Failed { module } => self.process.modules.get_mut(module)?.state = State::Failed,
             Record::Loaded { time, module, origin, path } => {
                 let origin = self.origin(origin, path)?;
                 let module = self.process.modules.get_mut(module)?;
                 module.state = State::Loaded;
                 module.loaded_us.get_or_insert(time);
-                let is_known = |known: &Origin| known.kind == OriginKind::Extension && origin.path.is_empty();
-                if !module.origin.as_ref().is_some_and(is_known) {
-                    let is_extension =
-                        module.origin.as_ref().is_some_and(|o| o.kind == OriginKind::Extension);
-                    let kind = if is_extension { OriginKind::Extension } else { origin.kind };
-                    module.origin = Some(Origin { kind, ..origin });
+                match &mut module.origin {
+                    Some(Origin { kind: OriginKind::Extension, path }) => {
+                        if !origin.path.is_empty() {
+                            *path = origin.path;
+                        }
+                    }
+                    // Built in, and no file is told.
+                    Some(_) if origin.kind == OriginKind::NoFile => {}
+                    known => *known = Some(origin),
                 }
                 self.last_begun = None;
             }
@@ -235,6 +239,7 @@ impl Builder {
 
     fn origin(&mut self, kind: u8, path: Vec<u8>) -> Option<Origin> {
         let kind = match kind {
+            origin::FILE if path.ends_with(b".so") => OriginKind::Extension,
             origin::FILE => OriginKind::File,
             origin::NO_FILE => OriginKind::NoFile,
             origin::NAMESPACE => OriginKind::Namespace,

@@ -227,9 +227,12 @@ impl Place {
 pub enum State {
     /// It was loaded.
     Loaded,
-    /// It was never seen to be loaded: not found, or failed.
+    /// It was never seen to be loaded: not found, as a rule.
     NotLoaded,
-    /// It was going on when the record ended.
+    /// Its code was run, and the import did not end well.
+    Failed,
+    /// As [`State::NotLoaded`], and it was the last that the process was seen to do before an abnormal end: it may have been
+    /// loading then.
     Underway,
 }
 

@@ -2,7 +2,7 @@
 
 use super::fields::{Fields, Last};
 use super::{Header, MOST_BYTES, ReadError};
-use crate::kind::{self, import, importer, variable};
+use crate::kind::{self, importer, variable};
 use crate::{CONTINUED, LONGEST, check, chunk};
 
 /// Why there are no more records. Offsets are in bytes from the start of the file.
@@ -52,7 +52,9 @@ pub enum Record<'a> {
     Prefix { prefix: &'a [u8], base: &'a [u8], executable: &'a [u8] },
     Main { kind: u8, name: &'a [u8], directory: &'a [u8] },
     Argument(&'a [u8]),
-    Import { time: u64, importer: Importer<&'a [u8]>, flags: u8, name: Vec<u8>, file: Option<Vec<u8>> },
+    Import { time: u64, importer: Importer<&'a [u8]>, flags: u8, name: Vec<u8> },
+    Extension { module: usize, path: Vec<u8> },
+    Failed { module: usize },
     Loaded { time: u64, module: usize, origin: u8, path: Vec<u8> },
     Module { time: u64, importer: Importer<&'a [u8]>, name: Vec<u8>, origin: u8, path: Vec<u8> },
     Done { module: usize, at_least: u64, at_most: u64 },
@@ -85,6 +87,9 @@ impl<'a> Records<'a> {
             return Err(ReadError::TooLarge { length: bytes.len() as u64 });
         }
         let header = Header::read(bytes)?;
+        if header.length > bytes.len() {
+            return Err(ReadError::Cut { length: bytes.len() });
+        }
         let records = Self {
             bytes,
             at: header.length,
@@ -182,16 +187,9 @@ impl<'a> Records<'a> {
                 let time = self.later(fields)?;
                 let (importer, flags) = (self.importer(fields)?, fields.byte()?);
                 let name = fields.continued(&self.names)?;
-                let file = match flags & import::EXTENSION {
-                    0 => None,
-                    _ => Some(fields.continued(&self.origins)?),
-                };
-                if let Some(file) = &file {
-                    self.origins.remember(file);
-                }
                 self.names.remember(&name);
                 (self.time, self.modules) = (time, self.modules + 1);
-                Record::Import { time, importer, flags, name, file }
+                Record::Import { time, importer, flags, name }
             }
             kind::LOADED => {
                 let (time, module) = (self.later(fields)?, self.number(fields)?);
@@ -211,6 +209,12 @@ impl<'a> Records<'a> {
                 let (module, at_least) = (self.number(fields)?, fields.number()?);
                 Record::Done { module, at_least, at_most: at_least.checked_add(fields.number()?)? }
             }
+            kind::EXTENSION => {
+                let (module, path) = (self.number(fields)?, fields.continued(&self.origins)?);
+                self.origins.remember(&path);
+                Record::Extension { module, path }
+            }
+            kind::FAILED => Record::Failed { module: self.number(fields)? },
             kind::NAMES => {
                 let (importer, file) = (self.importer(fields)?, fields.text()?);
                 let count = fields.number()?;

@@ -225,6 +225,7 @@ fn state(state: State) -> &'static str {
     match state {
         State::Loaded => "loaded",
         State::NotLoaded => "not-loaded",
+        State::Failed => "failed",
         State::Underway => "underway",
     }
 }

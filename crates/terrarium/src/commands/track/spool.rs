@@ -89,7 +89,13 @@ pub(super) fn files(spool: &Path) -> Result<Vec<PathBuf>, CliError> {
 
 /// The newest record of a process in a spool.
 pub(super) fn newest(spool: &Path, pid: u32) -> Result<PathBuf, CliError> {
-    let of_pid = files(spool)?.into_iter().filter_map(|path| {
+    let others = |path: &PathBuf| {
+        // `PID-START.spool` is what the hook calls them; a header need not be read to tell others'.
+        let name = path.file_name().and_then(|name| name.to_str())?.strip_suffix(".spool")?;
+        let (of, _) = name.split_once('-')?;
+        of.parse::<u32>().ok().filter(|of| *of != pid)
+    };
+    let of_pid = files(spool)?.into_iter().filter(|path| others(path).is_none()).filter_map(|path| {
         let header = header_of(&path)?;
         (header.pid == pid).then_some((header.start, path))
     });

@@ -196,7 +196,10 @@ fn notes(process: &Process) -> Vec<String> {
     notes.extend(process.modules.iter().filter(|module| module.state == State::Underway).map(|module| {
         let file = module.origin.as_ref().filter(|origin| !origin.path.is_empty());
         let file = file.map(|origin| format!(" ({})", show(&origin.path))).unwrap_or_default();
-        format!("it was importing {}{file} at its last entry", show(&module.name))
+        format!(
+            "its last entry is the start of the import of {}{file}, which had not ended",
+            show(&module.name)
+        )
     }));
     notes
 }
@@ -226,7 +229,7 @@ pub(super) fn view(found: &Found, running: bool, all_modules: bool) -> String {
             names.map(|p| printable(&String::from_utf8_lossy(p.name))),
         );
     }
-    let failed = process.modules.iter().filter(|module| module.state == State::NotLoaded).count();
+    let failed = process.modules.iter().filter(|module| !module.is_loaded()).count();
     if failed > 0 {
         let names = if failed == 1 { "name was" } else { "names were" };
         let _ = writeln!(out, "\n{failed} {names} asked for and not loaded (not there, or failed)");
@@ -294,6 +297,7 @@ const MODULES_HEAD: [&str; 5] = ["module", "", "import", "imported by", "origin"
 fn module_row(process: &Process, module: &Module) -> [String; 5] {
     let state = match (module.state, module.direct) {
         (State::NotLoaded, _) => "not loaded",
+        (State::Failed, _) => "failed",
         (State::Underway, _) => "underway",
         (State::Loaded, true) => "direct",
         (State::Loaded, false) => "",
