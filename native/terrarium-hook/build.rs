@@ -16,6 +16,10 @@ fn main() {
     ] {
         println!("cargo::rustc-cdylib-link-arg={argument}");
     }
+    // Nothing may be missing, least of all what the panic handler calls.
+    if std::env::var("PROFILE").is_ok_and(|profile| profile == "release") {
+        println!("cargo::rustc-cdylib-link-arg=-Wl,-z,defs");
+    }
     // One mapping for what is read and executed, one for what is written. Other linkers than LLVM's, which rustc takes by itself
     // on this target only, need no such word.
     if std::env::var("TARGET").is_ok_and(|target| target == "x86_64-unknown-linux-gnu") {
