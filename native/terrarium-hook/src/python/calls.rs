@@ -1,7 +1,7 @@
 //! Which packages are really called, not only imported: CPython tells of the first call of each function (`sys.monitoring`, from
 //! 3.12 on), and never again of the same. Only if it was asked for.
 
-use core::ffi::{c_char, c_int, c_long, c_void};
+use core::ffi::{c_long, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
