@@ -60,6 +60,8 @@ pub(crate) enum CliError {
     Record { path: PathBuf, why: String },
     #[error("cannot read the spool {}: {source}", directory.display())]
     Spool { directory: PathBuf, source: std::io::Error },
+    #[error("{0}")]
+    NoHook(String),
     #[error("there is no spool on this node")]
     NoSpool,
     #[error("no record of process {pid} in {}", spools.iter().map(|s| s.display().to_string()).collect::<Vec<_>>().join(", "))]
@@ -186,6 +188,9 @@ impl CliError {
                 "it was not tracked, or its record was collected or removed: name a directory to see what is there"
             }
             CliError::NothingToShow { .. } => "name the series to show: terrarium show FILE",
+            CliError::NoHook(_) => {
+                "`make install` puts libterrarium_hook.so to lib/terrarium beside bin; TERRARIUM_HOOK=PATH names another"
+            }
             CliError::NoHistory => {
                 "name a directory: --history DIR, or TERRARIUM_HISTORY=DIR when the command runs"
             }

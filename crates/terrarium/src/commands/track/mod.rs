@@ -1,6 +1,7 @@
 //! `terrarium track`: what Python processes load.
 
 mod alive;
+mod env;
 mod json;
 mod packages;
 mod show;
@@ -14,5 +15,6 @@ use crate::error::CliError;
 pub(crate) fn run(command: &TrackCommand) -> Result<u8, CliError> {
     match command {
         TrackCommand::Show(args) => show::run(args),
+        TrackCommand::Env(args) => env::run(args),
     }
 }
