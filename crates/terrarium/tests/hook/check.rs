@@ -60,7 +60,12 @@ const PROBES: [(&str, &str, bool); 13] = [
 ];
 
 /// Everything that is wrong with the record of this process; empty if it is as it must be.
-pub(crate) fn complaints(cell: Cell, seen: Seen, witness: Option<&Witness>, records: &[Record]) -> Vec<String> {
+pub(crate) fn complaints(
+    cell: Cell,
+    seen: Seen,
+    witness: Option<&Witness>,
+    records: &[Record],
+) -> Vec<String> {
     let mut wrong = Vec::new();
     let wanted = seen.ending.status(cell.way);
     if seen.status != wanted {
@@ -72,7 +77,8 @@ pub(crate) fn complaints(cell: Cell, seen: Seen, witness: Option<&Witness>, reco
     };
     let of_it: Vec<&Record> = records.iter().filter(|record| record.process.pid as i32 == seen.pid).collect();
     // What `subprocess` forks before it executes the interpreter is a process of its own for a moment, up to 3.9.
-    let is_it = |process: &Process| process.python.watched && (cell.way.is_forked() || process.forked_from.is_none());
+    let is_it =
+        |process: &Process| process.python.watched && (cell.way.is_forked() || process.forked_from.is_none());
     let watched: Vec<&&Record> = of_it.iter().filter(|record| is_it(&record.process)).collect();
     let [record] = watched[..] else {
         wrong.push(format!("{} records of it as a Python, {} in all", watched.len(), of_it.len()));
@@ -111,7 +117,10 @@ fn identity(cell: Cell, process: &Process, witness: &Witness, records: &[Record]
         match parent {
             None => wrong.push("its parent has no record".to_owned()),
             Some(parent) if cell.way.is_forked() && process.forked_from != Some(parent.process.id) => {
-                wrong.push(format!("it is not named as a fork of its parent, but of {:?}", process.forked_from));
+                wrong.push(format!(
+                    "it is not named as a fork of its parent, but of {:?}",
+                    process.forked_from
+                ));
             }
             Some(_) => {}
         }
