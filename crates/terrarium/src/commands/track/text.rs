@@ -58,7 +58,8 @@ fn what(process: &Process) -> String {
     }
 }
 
-fn end(process: &Process, running: bool) -> String {
+fn end(found: &Found, running: bool) -> String {
+    let process = &found.process;
     let after = process.ended_us.map(|ended| format!(" after {}", time(ended))).unwrap_or_default();
     let last = time(process.last_activity_us);
     match process.end {
@@ -69,7 +70,12 @@ fn end(process: &Process, running: bool) -> String {
         End::Other(number) => format!("in a way that this version does not know ({number}){after}"),
         End::Unknown if running => format!("running; last entry after {last}"),
         End::Unknown => {
-            format!("no end recorded: killed, crashed, or still running; last entry after {last}")
+            let how = match found.mapped {
+                Some(false) if process.python.watched => "killed, or crashed",
+                Some(false) => "killed, crashed, or another program took its place",
+                _ => "killed, crashed, or still running",
+            };
+            format!("no end recorded: {how}; last entry after {last}")
         }
     }
 }
@@ -104,11 +110,13 @@ fn facts(found: &Found, running: bool) -> Vec<(&'static str, String)> {
         }),
     );
     add("started", Some(clock::people(process.started_us as f64 / 1e6)));
-    add("end", Some(end(process, running)));
+    add("end", Some(end(found, running)));
     add("exception", process.exception.as_ref().map(|kind| format!("{}, caught by nobody", show(kind))));
     add("memory", process.peak_bytes.map(|peak| format!("at most {} resident", Bytes(peak))));
     if !process.objects.is_empty() {
-        add("objects", Some(format!("{} shared objects mapped (--json lists them)", process.objects.len())));
+        let count = process.objects.len();
+        let objects = if count == 1 { "object" } else { "objects" };
+        add("objects", Some(format!("{count} shared {objects} mapped (--json lists them)")));
     }
     facts
 }
