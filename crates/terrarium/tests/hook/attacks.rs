@@ -158,7 +158,7 @@ fn a_full_spool_disturbs_nothing_and_its_drops_are_counted() {
     assert_eq!(fs::read_dir(&kept).unwrap().count(), 0);
 
     // The first pages find room, then no more: what was written stays readable, the rest is counted in the file.
-    let (full, kept) = in_tmpfs("size=48k", drops_file, true);
+    let (full, kept) = in_tmpfs("size=16k", drops_file, true);
     same(&full, &alone);
     let records = records_of(&kept);
     let cut = records
