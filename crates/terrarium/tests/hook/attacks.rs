@@ -11,7 +11,9 @@ use terrarium_wire::read::{End, Process, Stopped};
 
 use crate::pythons::{self, Python};
 use crate::spool::{Record, records};
-use crate::support::{self, Done, compiled, directory, hook, numbered, own_user, requires, run, scripts, spools};
+use crate::support::{
+    self, Done, compiled, directory, hook, numbered, own_user, requires, run, scripts, spools,
+};
 
 /// The Python that is attacked.
 fn python() -> &'static Path {
@@ -84,7 +86,9 @@ fn a_spool_that_is_missing_or_in_the_way_disturbs_nothing() {
     let link = numbered(spools(), "link").join("loop");
     std::os::unix::fs::symlink(&link, &link).unwrap();
     let long = Path::new("/dev/shm").join("x".repeat(200)).join("y".repeat(5000));
-    for spool in [Path::new("/nonexistent/spool"), &file, &link, &long, Path::new("relative"), Path::new("/proc")] {
+    for spool in
+        [Path::new("/nonexistent/spool"), &file, &link, &long, Path::new("relative"), Path::new("/proc")]
+    {
         same(&run(hooked(&mut script(python(), &["steady.py"]), spool)), &alone);
     }
     assert_eq!(fs::read_to_string(&file).unwrap(), "in the way");
@@ -157,7 +161,10 @@ fn a_full_spool_disturbs_nothing_and_its_drops_are_counted() {
     let (full, kept) = in_tmpfs("size=48k", drops_file, true);
     same(&full, &alone);
     let records = records_of(&kept);
-    let cut = records.iter().find(|process| process.dropped.no_space > 0).expect("no process says that it had no space");
+    let cut = records
+        .iter()
+        .find(|process| process.dropped.no_space > 0)
+        .expect("no process says that it had no space");
     assert_eq!(cut.stopped, Stopped::End);
     assert!(!cut.modules.is_empty());
     assert!(cut.end != End::Unknown, "the end is in the header, which has its room: {:?}", cut.end);
@@ -217,7 +224,12 @@ fn what_fifty_threads_import_at_once_is_recorded_or_counted() {
         let spool = support::spool();
         let words = ["threads.py", modules.to_str().unwrap()];
         let done = run(hooked(&mut script(&python.executable, &words), &spool));
-        assert_eq!((done.status, done.out.as_str(), done.err.as_str()), (0, "0 1000\n", ""), "{}", python.label());
+        assert_eq!(
+            (done.status, done.out.as_str(), done.err.as_str()),
+            (0, "0 1000\n", ""),
+            "{}",
+            python.label()
+        );
         let records = records(&spool).unwrap();
         let process = of(&records, done.pid);
         let ours = |name: &str| name.starts_with('t') && name.as_bytes()[1].is_ascii_digit();
@@ -297,7 +309,11 @@ fn a_preload_of_the_programs_own_works_as_before() {
         command.env("LD_PRELOAD", &order).env("TERRARIUM_SPOOL", &spool);
         let done = run(&mut command);
         // `system` runs a shell that is told to end with 3: 768 as wait tells it.
-        assert_eq!((done.status, done.out.as_str(), done.err.as_str()), (10, "12345 started 1\n1768\n", ""), "{order}");
+        assert_eq!(
+            (done.status, done.out.as_str(), done.err.as_str()),
+            (10, "12345 started 1\n1768\n", ""),
+            "{order}"
+        );
         let records = records(&spool).unwrap();
         let process = of(&records, done.pid);
         assert!(has(process, "json"));
@@ -350,5 +366,9 @@ fn the_expected_misses_are_missed_and_not_disturbed() {
     assert_eq!(run(hooked(&mut command, &spool).uid(65534).gid(65534)).status, 7);
     assert_eq!(fs::read_dir(&spool).unwrap().count(), 0, "setuid");
     let as_itself = run(hooked(Command::new(&privileged).current_dir("/"), &spool));
-    assert_eq!((as_itself.status, fs::read_dir(&spool).unwrap().count()), (7, 1), "as root it is a program as others");
+    assert_eq!(
+        (as_itself.status, fs::read_dir(&spool).unwrap().count()),
+        (7, 1),
+        "as root it is a program as others"
+    );
 }

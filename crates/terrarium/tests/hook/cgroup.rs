@@ -22,7 +22,10 @@ fn make() -> Option<PathBuf> {
     let v1 = text.lines().find_map(|line| line.split_once(":memory:"));
     let (parent, file) = match v1 {
         Some((_, path)) => (format!("/sys/fs/cgroup/memory{path}"), "memory.limit_in_bytes"),
-        None => (format!("/sys/fs/cgroup{}", text.lines().find_map(|line| line.strip_prefix("0::"))?), "memory.max"),
+        None => (
+            format!("/sys/fs/cgroup{}", text.lines().find_map(|line| line.strip_prefix("0::"))?),
+            "memory.max",
+        ),
     };
     let directory = Path::new(&parent).join(name);
     fs::create_dir(&directory).ok()?;

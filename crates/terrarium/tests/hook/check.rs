@@ -60,7 +60,12 @@ const PROBES: [(&str, &str, bool); 13] = [
 ];
 
 /// Everything that is wrong with the record of this process; empty if it is as it must be.
-pub(crate) fn complaints(cell: Cell, seen: Seen, witness: Option<&Witness>, records: &[Record]) -> Vec<String> {
+pub(crate) fn complaints(
+    cell: Cell,
+    seen: Seen,
+    witness: Option<&Witness>,
+    records: &[Record],
+) -> Vec<String> {
     let mut wrong = Vec::new();
     let wanted = seen.ending.status(cell.way);
     if seen.status != wanted {
@@ -109,7 +114,10 @@ fn identity(cell: Cell, process: &Process, witness: &Witness, records: &[Record]
         match parent {
             None => wrong.push("its parent has no record".to_owned()),
             Some(parent) if cell.way.is_forked() && process.forked_from != Some(parent.process.id) => {
-                wrong.push(format!("it is not named as a fork of its parent, but of {:?}", process.forked_from));
+                wrong.push(format!(
+                    "it is not named as a fork of its parent, but of {:?}",
+                    process.forked_from
+                ));
             }
             Some(_) => {}
         }

@@ -115,7 +115,8 @@ fn endings() -> Vec<Ending> {
 /// Does all of it, two at a time; says what is wrong.
 fn carry_out(works: Vec<Work>) -> (usize, Vec<String>) {
     // What takes longest first.
-    let (long, short): (Vec<Work>, Vec<Work>) = works.into_iter().partition(|work| work.cell.way.starts_many());
+    let (long, short): (Vec<Work>, Vec<Work>) =
+        works.into_iter().partition(|work| work.cell.way.starts_many());
     let queue = Mutex::new(VecDeque::from_iter(long.into_iter().chain(short)));
     let (processes, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
@@ -128,7 +129,10 @@ fn carry_out(works: Vec<Work>) -> (usize, Vec<String>) {
                     let result = attempt(&work, true);
                     processes.fetch_add(result.processes, Ordering::Relaxed);
                     let place = format!("{}, {:?}", work.cell.python.label(), work.cell.way);
-                    wrong.lock().unwrap().extend(result.wrong.into_iter().map(|text| format!("{place}, {text}")));
+                    wrong
+                        .lock()
+                        .unwrap()
+                        .extend(result.wrong.into_iter().map(|text| format!("{place}, {text}")));
                 }
             });
         }

@@ -109,7 +109,8 @@ pub(crate) fn all() -> &'static [Python] {
     ALL.get_or_init(|| {
         let mut found: Vec<Python> = Vec::new();
         for (root, path) in candidates() {
-            let here = root.iter().flat_map(|root| root.iter()).chain(path.iter().skip(root.is_some().into()));
+            let here =
+                root.iter().flat_map(|root| root.iter()).chain(path.iter().skip(root.is_some().into()));
             if !here.collect::<PathBuf>().is_file() {
                 continue;
             }
@@ -133,7 +134,8 @@ pub(crate) fn watched() -> impl Iterator<Item = &'static Python> {
 
 /// The one that is asked first: Debian's own, or else the newest.
 pub(crate) fn first() -> Option<&'static Python> {
-    let plain = || watched().filter(|python| python.root.is_none() && !python.has_kernel && !python.free_threaded);
+    let plain =
+        || watched().filter(|python| python.root.is_none() && !python.has_kernel && !python.free_threaded);
     plain().find(|python| python.executable.starts_with("/usr/bin")).or_else(|| plain().last())
 }
 
@@ -141,10 +143,15 @@ fn candidates() -> BTreeSet<(Option<PathBuf>, PathBuf)> {
     let mut found = BTreeSet::new();
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut directories: Vec<PathBuf> =
-        ["/usr/bin", "/usr/local/bin"].iter().map(PathBuf::from).chain(std::env::split_paths(&path)).collect();
+    let mut directories: Vec<PathBuf> = ["/usr/bin", "/usr/local/bin"]
+        .iter()
+        .map(PathBuf::from)
+        .chain(std::env::split_paths(&path))
+        .collect();
     // Where interpreters are kept side by side: pyenv, uv, conda and what sites do.
-    for several in [".pyenv/versions", ".local/share/uv/python", ".conda/envs", "miniconda3/envs", "miniforge3/envs"] {
+    for several in
+        [".pyenv/versions", ".local/share/uv/python", ".conda/envs", "miniconda3/envs", "miniforge3/envs"]
+    {
         directories.extend(entries(&home.join(several)).into_iter().map(|version| version.join("bin")));
     }
     for below in ["/opt", "/opt/python", "/opt/conda/envs"] {

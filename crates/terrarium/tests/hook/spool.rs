@@ -50,11 +50,13 @@ pub(crate) fn loaded<'a>(of: &'a Process, all: &'a [Record]) -> BTreeMap<String,
                 Importer::Nobody => "nobody".to_owned(),
                 Importer::Main => "__main__".to_owned(),
                 Importer::Named(name) => name.to_text().into_owned(),
-                Importer::Module(number) => {
-                    process.modules.get(*number).map_or("?".to_owned(), |importer| importer.name.to_text().into_owned())
-                }
+                Importer::Module(number) => process
+                    .modules
+                    .get(*number)
+                    .map_or("?".to_owned(), |importer| importer.name.to_text().into_owned()),
             };
-            let origin = module.origin.as_ref().map(|origin| origin.path.to_text().into_owned()).unwrap_or_default();
+            let origin =
+                module.origin.as_ref().map(|origin| origin.path.to_text().into_owned()).unwrap_or_default();
             let kind = module.origin.as_ref().map_or("unknown", |origin| origin.kind.name());
             let module_ = Module { importer, direct: module.direct, origin, kind };
             found.entry(module.name.to_text().into_owned()).or_insert(module_);

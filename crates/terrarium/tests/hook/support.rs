@@ -116,7 +116,8 @@ pub(crate) fn scripts() -> &'static Path {
         copy(&workspace().join("tests/python/hook"), &own);
         let native = own.join("native");
         fs::create_dir(&native).unwrap();
-        fs::rename(compiled("probe_native.c", &["-shared", "-fPIC"]), native.join("probe_native.so")).unwrap();
+        fs::rename(compiled("probe_native.c", &["-shared", "-fPIC"]), native.join("probe_native.so"))
+            .unwrap();
         let refuses = compiled("probe_native.c", &["-shared", "-fPIC", "-DREFUSES"]);
         fs::rename(refuses, native.join("probe_refuses.so")).unwrap();
         fs::write(native.join("probe_garbage.so"), "no shared object\n").unwrap();

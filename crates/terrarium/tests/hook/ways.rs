@@ -89,10 +89,14 @@ impl Way {
     /// Why there is no such process with this Python, if so.
     pub(crate) fn cannot(self, python: &Python) -> Option<&'static str> {
         match self {
-            Way::Embedded | Way::EmbeddedPrivate if python.library.is_none() => Some("it has no shared library"),
+            Way::Embedded | Way::EmbeddedPrivate if python.library.is_none() => {
+                Some("it has no shared library")
+            }
             Way::Jupyter if !python.has_kernel => Some("it has no Jupyter packages"),
             // Its environment is one already, and has the same interpreter as its base.
-            _ if python.has_kernel && self != Way::Jupyter => Some("the same as the Python that it is made from"),
+            _ if python.has_kernel && self != Way::Jupyter => {
+                Some("the same as the Python that it is made from")
+            }
             _ => None,
         }
     }
@@ -106,7 +110,14 @@ impl Way {
     }
 
     /// The command, with these endings (one, unless it [starts many](Self::starts_many)).
-    pub(crate) fn command(self, python: &Python, endings: &str, spool: &Path, out: &Path, hooked: bool) -> Command {
+    pub(crate) fn command(
+        self,
+        python: &Python,
+        endings: &str,
+        spool: &Path,
+        out: &Path,
+        hooked: bool,
+    ) -> Command {
         let scripts = scripts();
         let file = |name: &str| scripts.join(name).into_os_string();
         let payload = || file("payload.py");
@@ -239,7 +250,8 @@ fn archive(python: &Python) -> PathBuf {
     once(&KEPT, python, || {
         let source = numbered(directory(), "archive");
         for name in ["own", "site-packages"] {
-            let status = Command::new("cp").arg("-r").arg(scripts().join(name)).arg(&source).status().unwrap();
+            let status =
+                Command::new("cp").arg("-r").arg(scripts().join(name)).arg(&source).status().unwrap();
             assert!(status.success());
         }
         fs::copy(scripts().join("payload.py"), source.join("__main__.py")).unwrap();
