@@ -140,6 +140,8 @@ impl Modules {
                 Importer { reference: self.last_reference, name: b"", tag: self.last_importer }
             }
             Some((direct, is_import_system)) => {
+                // While it is imported itself it imports for itself.
+                let is_import_system = is_import_system && !self.is_open(direct);
                 let name = if is_import_system { who::beyond_the_import_system(api) } else { Some(direct) };
                 let importer = name.map_or(Importer::nobody(), |name| self.importer(name));
                 self.end_siblings(log, importer.tag);
@@ -174,6 +176,10 @@ impl Modules {
     pub(super) fn of_file(&self, file: &[u8]) -> Option<Importer<'static>> {
         let number = self.in_file(self.last_loaded.0).filter(|_| self.last_loaded.1 == hash(file))?;
         Some(Importer { reference: importer::FIRST + number, name: b"", tag: Tag::NONE })
+    }
+
+    fn is_open(&self, name: &[u8]) -> bool {
+        self.table.get(Tag::of(name)).is_some_and(|number| self.open.place_of(number).is_some())
     }
 
     /// Whose code it is that calls itself so.
