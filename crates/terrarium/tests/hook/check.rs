@@ -76,7 +76,10 @@ pub(crate) fn complaints(
         return wrong;
     };
     let of_it: Vec<&Record> = records.iter().filter(|record| record.process.pid as i32 == seen.pid).collect();
-    let watched: Vec<&&Record> = of_it.iter().filter(|record| record.process.python.watched).collect();
+    // What `subprocess` forks before it executes the interpreter is a process of its own for a moment, up to 3.9.
+    let is_it =
+        |process: &Process| process.python.watched && (cell.way.is_forked() || process.forked_from.is_none());
+    let watched: Vec<&&Record> = of_it.iter().filter(|record| is_it(&record.process)).collect();
     let [record] = watched[..] else {
         wrong.push(format!("{} records of it as a Python, {} in all", watched.len(), of_it.len()));
         return wrong;
