@@ -3,6 +3,8 @@
 //! Whoever may write to the spool may write anything there. Nothing here panics on it or takes more memory than a fixed
 //! multiple of what was given, and a file that was cut or changed is read up to its last whole record ([`Stopped`]).
 
+#![forbid(unsafe_code)]
+
 mod assemble;
 mod direct;
 mod fields;
