@@ -3,6 +3,7 @@
 #![no_main]
 
 #[path = "../../crates/terrarium-wire/tests/examine/mod.rs"]
+#[expect(dead_code, reason = "the seeds are written by another")]
 mod examine;
 
 use libfuzzer_sys::fuzz_target;

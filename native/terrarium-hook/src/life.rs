@@ -1,16 +1,17 @@
 //! Start, fork and end of the process: where the C library and the dynamic linker call in.
 
 use core::arch::global_asm;
-use core::ffi::{CStr, c_int, c_long, c_void};
+use core::ffi::{c_int, c_void};
 use core::mem::transmute;
 
 use terrarium_wire::header::{ending, flag};
 use terrarium_wire::{header, kind};
 
+use crate::log::Log;
 use crate::python::Runtime;
 use crate::settings::Settings;
 use crate::state::{self, State};
-use crate::{elf, objects};
+use crate::{elf, kernel, objects};
 
 // Two symbols that the dynamic linker fills in if anything that the program was linked with defines them. Weak references
 // are not to be had in stable Rust.
@@ -27,19 +28,9 @@ global_asm!(
     ".popsection",
 );
 
-#[link(name = "c")]
-unsafe extern "C" {
-    fn syscall(number: c_long, ...) -> c_long;
-}
-
 unsafe extern "C" {
     static terrarium_hook_python: [usize; 2];
 }
-
-#[cfg(target_arch = "x86_64")]
-const EXIT_GROUP: c_long = 231;
-#[cfg(target_arch = "aarch64")]
-const EXIT_GROUP: c_long = 94;
 
 #[used]
 #[unsafe(link_section = ".init_array")]
@@ -89,15 +80,19 @@ extern "C" fn start() {
 /// What stands in each file first.
 fn preamble(state: &mut State, settings: &Settings) {
     let log = &mut state.log;
-    let names = rustix::system::uname();
-    log.write(kind::HOST, &|put, _| put.text(names.nodename().to_bytes()));
-    let mut path = [0; 4096];
-    let path = link(c"/proc/self/exe", &mut path);
-    log.write(kind::PROGRAM, &|put, _| put.text(path));
+    let mut names = [0; 390];
+    let host = kernel::host(&mut names);
+    log.write(kind::HOST, &|put, _| put.text(host));
+    // Most paths are short, and the stack has been used so far already.
+    let mut path = [0; 512];
+    match kernel::link(c"/proc/self/exe", &mut path) {
+        path if path.len() == 512 => long_program(log),
+        path => drop(log.write(kind::PROGRAM, &|put, _| put.text(path))),
+    }
     for (byte, value) in (1..).zip(&settings.variables) {
         if let Some(value) = value {
             // Identifiers are short; what is not is not one.
-            let value = &value[..value.len().min(128)];
+            let value = value.get(..128).unwrap_or(value);
             log.write(kind::VARIABLE, &|put, _| {
                 put.byte(byte);
                 put.text(value);
@@ -107,10 +102,11 @@ fn preamble(state: &mut State, settings: &Settings) {
     state.preamble = log.position();
 }
 
-/// Where one of /proc's links leads, as the kernel tells; nothing there is looked at.
-pub(crate) fn link<'a>(link: &CStr, buffer: &'a mut [u8]) -> &'a [u8] {
-    let length = rustix::fs::readlinkat_raw(rustix::fs::CWD, link, &mut *buffer).unwrap_or(0);
-    buffer.get(..length).unwrap_or_default()
+#[inline(never)]
+fn long_program(log: &mut Log) {
+    let mut path = [0; 4096];
+    let path = kernel::link(c"/proc/self/exe", &mut path);
+    log.write(kind::PROGRAM, &|put, _| put.text(path));
 }
 
 /// Adds the audit hook, if there is a Python to be watched, and is told of forks.
@@ -219,10 +215,7 @@ fn end(how: u32, status: c_int) {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn _exit(status: c_int) -> ! {
     end(ending::AT_ONCE, status);
-    loop {
-        // SAFETY: ends the process.
-        unsafe { syscall(EXIT_GROUP, status) };
-    }
+    kernel::exit(status)
 }
 
 /// `_Exit` is `_exit`.
@@ -262,13 +255,5 @@ unsafe extern "C" fn __gmon_start__() {
     });
     if found == Some(true) {
         watch_python();
-    }
-}
-
-/// Something here is wrong.
-pub(crate) fn fault() -> ! {
-    loop {
-        // SAFETY: ends the process as abort does.
-        unsafe { syscall(EXIT_GROUP, 134) };
     }
 }

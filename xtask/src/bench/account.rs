@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use nix::unistd::{Gid, Uid, User};
 
+use super::BenchArgs;
 use super::report::Report;
 use crate::Result;
 
@@ -76,13 +77,14 @@ impl Account {
     }
 
     /// Measures in a process of this account's own, so that no step is between what is measured and its caller.
-    pub(super) fn measure(&self, kind: &str, runs: Option<u32>) -> Result<Report> {
+    pub(super) fn measure(&self, kind: &str, args: &BenchArgs) -> Result<Report> {
         let own = std::env::current_exe().map_err(|e| format!("own path: {e}"))?;
         let mut command = self.command(own);
         command.args(["bench", "--measure-only", kind]).stderr(Stdio::inherit());
-        if let Some(runs) = runs {
+        if let Some(runs) = args.runs {
             command.args(["--runs", &runs.to_string()]);
         }
+        command.args(args.peers.flags());
         let output = command.output().map_err(|e| format!("setpriv: {e}"))?;
         if !output.status.success() {
             return Err(format!(

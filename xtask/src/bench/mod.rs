@@ -3,6 +3,7 @@
 
 pub(crate) mod account;
 pub(crate) mod contender;
+mod hook;
 mod inside;
 mod memory;
 mod mpi;
@@ -39,6 +40,8 @@ pub(crate) struct BenchArgs {
     /// As root, stay root; otherwise what is measured runs as `terrarium-test`, or as nobody where there is none
     #[arg(long)]
     as_root: bool,
+    #[command(flatten)]
+    peers: hook::Peers,
     /// Started by itself as another user: measure one kind, print its report as JSON
     #[arg(long, hide = true)]
     measure_only: bool,
@@ -63,6 +66,8 @@ enum Kind {
     Sampler,
     /// Size of a series on disk
     Series,
+    /// What the hook costs programs, starts of Python, imports and other audit events
+    Hook,
 }
 
 impl Kind {
@@ -76,6 +81,7 @@ impl Kind {
             Self::Mpi => "mpi",
             Self::Sampler => "sampler",
             Self::Series => "series",
+            Self::Hook => "hook",
         }
     }
 
@@ -86,12 +92,17 @@ impl Kind {
             Self::Threads => place.make_venv(account),
             Self::Mpi => place.compile_programs().and_then(|()| place.compile_mpi()),
             Self::Sampler => place.make_sampler_venv(),
+            Self::Hook => {
+                place.make_hook_venv();
+                Ok(())
+            }
             Self::Start | Self::Memory | Self::Series => Ok(()),
         }
     }
 
     /// Measures `runs` times, or as often as makes sense.
-    fn measure(self, place: &Place, account: &Account, runs: Option<u32>) -> Result<Report> {
+    fn measure(self, place: &Place, account: &Account, args: &BenchArgs) -> Result<Report> {
+        let runs = args.runs;
         match self {
             Self::Start => start::measure(place, runs.unwrap_or(300)),
             Self::Teardown => teardown::measure(place, runs.unwrap_or(5)),
@@ -101,6 +112,7 @@ impl Kind {
             Self::Mpi => mpi::measure(place, runs.unwrap_or(9)),
             Self::Sampler => sampler::measure(place, runs.unwrap_or(5)),
             Self::Series => series::measure(place, runs.unwrap_or(1)),
+            Self::Hook => hook::measure(place, &args.peers, runs.unwrap_or(400)),
         }
     }
 }
@@ -110,7 +122,7 @@ pub(crate) fn run(root: &Path, args: &BenchArgs) -> Result {
     let place = Place::new(root)?;
     if args.measure_only {
         for kind in &args.kinds {
-            print_json(&kind.measure(&place, &Account::own(), args.runs)?)?;
+            print_json(&kind.measure(&place, &Account::own(), args)?)?;
         }
         return Ok(());
     }
@@ -124,9 +136,9 @@ pub(crate) fn run(root: &Path, args: &BenchArgs) -> Result {
         kind.prepare(&place, &account)?;
         let report = match kind {
             // Root reads the memory of the account's processes.
-            Kind::Memory => kind.measure(&place, &account, args.runs)?,
-            _ if account.is_own() => kind.measure(&place, &account, args.runs)?,
-            _ => account.measure(kind.name(), args.runs)?,
+            Kind::Memory => kind.measure(&place, &account, args)?,
+            _ if account.is_own() => kind.measure(&place, &account, args)?,
+            _ => account.measure(kind.name(), args)?,
         };
         if !args.json {
             print!("\n{report}");

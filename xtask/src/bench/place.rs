@@ -113,6 +113,40 @@ impl Place {
     }
 }
 
+impl Place {
+    /// The library that is preloaded, where `make build` leaves it beside terrarium.
+    pub(super) fn hook(&self) -> Option<PathBuf> {
+        let name = "libterrarium_hook.so";
+        let all = [self.terrarium.with_file_name(name), self.target.join("release").join(name)];
+        all.into_iter().find(|path| path.is_file())
+    }
+
+    fn hook_venv(&self) -> PathBuf {
+        self.target.join("hook-venv")
+    }
+
+    /// The Python with 95 libraries, where [`Self::make_hook_venv`] could make it.
+    pub(super) fn hook_python(&self) -> PathBuf {
+        self.hook_venv().join("bin/python3")
+    }
+
+    /// Makes that environment, unless it is there. Without it there is still something to measure.
+    pub(super) fn make_hook_venv(&self) {
+        let script = self.benches().join("hook-venv");
+        if succeed(Command::new(script).arg(self.hook_venv()).stdin(Stdio::null())).is_err() {
+            eprintln!("xtask: there are no 95 libraries: a start of Python is measured, and events");
+        }
+    }
+
+    /// As tests find it, which may have no terrarium yet.
+    #[cfg(test)]
+    pub(super) fn of_tests() -> Self {
+        let root = crate::root();
+        let target = crate::target(&root);
+        Self { terrarium: target.join("release/terrarium"), root, target }
+    }
+}
+
 /// Whether a command can be run and succeeds.
 fn quiet(command: &mut Command) -> bool {
     command

@@ -6,7 +6,7 @@ use terrarium_wire::read::{Importer, MOST_MODULES, MOST_TEXT, Process, Record, R
 use terrarium_wire::sample::{By, Sample};
 
 /// Reads the bytes in every way that there is. Panics if something does not hold.
-pub fn examine(bytes: &[u8]) {
+pub(crate) fn examine(bytes: &[u8]) {
     let Ok((header, mut records)) = Records::of(bytes) else {
         assert!(process(bytes).is_err());
         return;
@@ -55,7 +55,7 @@ fn texts(process: &Process) -> usize {
 }
 
 /// Files that have all there is in them.
-pub fn seeds() -> Vec<Vec<u8>> {
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let mut all = Sample::new()
         .short(header::AT_FLAGS, flag::PYTHON | flag::FORKED | flag::CALLS)
         .short(header::AT_PID, 42)

@@ -73,10 +73,10 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = SHOW_AFTER)]
 pub struct ShowArgs {
-    /// A record, the PID of a process whose newest record is shown, or a directory of records [default: the spool]
+    /// A record, the PID of a process whose newest record is shown, or a directory of records [default: the spools]
     #[arg(value_name = "FILE|PID|DIR")]
     pub what: Vec<PathBuf>,
-    /// Where records are looked for by PID [default: TERRARIUM_SPOOL]
+    /// Where records are looked for [default: TERRARIUM_SPOOL, or those of the site and your own]
     #[arg(long, value_name = "DIR")]
     pub spool: Option<PathBuf>,
     /// List every module, not only packages

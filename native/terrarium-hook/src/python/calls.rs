@@ -39,7 +39,7 @@ impl Calls {
     /// Whether this file is new; `None`: there is no room to remember it.
     fn add(&mut self, file: &[u8]) -> Option<bool> {
         let hash = ((hash(file) >> 32) as u32).max(1);
-        let mut place = hash as usize % ROOM;
+        let mut place = hash as usize & (ROOM - 1);
         loop {
             match self.known[place] {
                 0 if self.count >= ROOM / 4 * 3 => return None,
@@ -49,7 +49,7 @@ impl Calls {
                     return Some(true);
                 }
                 known if known == hash => return Some(false),
-                _ => place = (place + 1) % ROOM,
+                _ => place = (place + 1) & (ROOM - 1),
             }
         }
     }
@@ -111,7 +111,7 @@ unsafe extern "C" fn called(_: Ref, arguments: *const Ref, count: isize) -> Ref 
             && let Some(file) = api.text(file.get())
             && file.first() != Some(&b'<')
         {
-            let file = &file[..file.len().min(1024)];
+            let file = file.get(..1024).unwrap_or(file);
             state::with(|state| match state.python.calls.add(file) {
                 Some(false) => {}
                 Some(true) => {

@@ -6,6 +6,8 @@ mod json;
 mod packages;
 mod show;
 mod spool;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use crate::cli::track::TrackCommand;
