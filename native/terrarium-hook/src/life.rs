@@ -3,6 +3,7 @@
 use core::arch::global_asm;
 use core::ffi::{c_int, c_void};
 use core::mem::transmute;
+use core::sync::atomic::{AtomicPtr, Ordering};
 
 use terrarium_wire::header::{ending, flag};
 use terrarium_wire::{header, kind};
@@ -28,6 +29,7 @@ global_asm!(
     ".popsection",
 );
 
+// SAFETY: defined above.
 unsafe extern "C" {
     static terrarium_hook_python: [usize; 2];
 }
@@ -73,6 +75,10 @@ extern "C" fn start() {
         return;
     }
     state::switch(true);
+    // By a function that nobody else can stand in for.
+    if let Some(next) = elf::behind(start as *const c_void, c"_exit") {
+        NEXT_EXIT.store(next.cast_mut(), Ordering::Relaxed);
+    }
     at_exit();
     watch_python();
 }
@@ -208,6 +214,9 @@ fn end(how: u32, status: c_int) {
     });
 }
 
+/// The `_exit` behind ours: the C library's, or one of a library that somebody else preloads.
+static NEXT_EXIT: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
+
 /// `_exit` of the program: the same, with the status kept.
 ///
 /// # Safety
@@ -215,6 +224,11 @@ fn end(how: u32, status: c_int) {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn _exit(status: c_int) -> ! {
     end(ending::AT_ONCE, status);
+    let next = NEXT_EXIT.load(Ordering::Relaxed);
+    if !next.is_null() {
+        // SAFETY: a function of this name, found at the start; what is preloaded is never unloaded.
+        unsafe { transmute::<*mut c_void, unsafe extern "C" fn(c_int)>(next)(status) };
+    }
     kernel::exit(status)
 }
 

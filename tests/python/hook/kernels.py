@@ -15,7 +15,7 @@ with open(os.path.join(here, "payload.py")) as file:
 
 
 def run(ending):
-    manager = KernelManager(kernel_cmd=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"], transport="ipc")
+    manager = KernelManager(kernel_cmd=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"])
     environment = dict(os.environ, PROBE_ENDING=ending)
     manager.start_kernel(env=environment, stdout=open(os.devnull, "w"), stderr=open(os.devnull, "w"))
     process = manager.provisioner.process

@@ -7,7 +7,7 @@ here = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, here)
 import payload
 
-INSIDE = "normal os_exit sigkill sigsegv abort importing overflow".split()
+INSIDE = "normal os_exit sigkill abort importing".split()
 
 ending = os.environ["PROBE_ENDING"]
 inside = ending in INSIDE

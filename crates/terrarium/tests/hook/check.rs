@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use terrarium_wire::read::{End, Process, State};
+use terrarium_spool::{End, Process, State};
 
 use crate::endings::Ending;
 use crate::pythons::Python;
@@ -76,7 +76,10 @@ pub(crate) fn complaints(
         return wrong;
     };
     let of_it: Vec<&Record> = records.iter().filter(|record| record.process.pid as i32 == seen.pid).collect();
-    let watched: Vec<&&Record> = of_it.iter().filter(|record| record.process.python.watched).collect();
+    // What `subprocess` forks before it executes the interpreter is a process of its own for a moment, up to 3.9.
+    let is_it =
+        |process: &Process| process.python.watched && (cell.way.is_forked() || process.forked_from.is_none());
+    let watched: Vec<&&Record> = of_it.iter().filter(|record| is_it(&record.process)).collect();
     let [record] = watched[..] else {
         wrong.push(format!("{} records of it as a Python, {} in all", watched.len(), of_it.len()));
         return wrong;
@@ -122,7 +125,7 @@ fn identity(cell: Cell, process: &Process, witness: &Witness, records: &[Record]
             Some(_) => {}
         }
     }
-    if process.dropped.any() || process.stopped != terrarium_wire::read::Stopped::End {
+    if process.dropped.any() || process.stopped != terrarium_spool::Stopped::End {
         wrong.push(format!("it is not whole: {:?}, {:?}", process.dropped, process.stopped));
     }
 }

@@ -45,8 +45,9 @@ impl Ending {
 
     /// Why there is no such end of such a process, if so.
     pub(crate) fn cannot(self, python: &Python, way: Way) -> Option<&'static str> {
-        let is_daemons = self.is("daemons") && way == Way::SubInterpreter && python.free_threaded;
-        is_daemons.then_some("CPython hangs there by itself, about once in ten times")
+        let _ = way;
+        let hangs = self.is("daemons") && python.free_threaded;
+        hangs.then_some("CPython hangs there by itself from time to time")
     }
 
     pub(crate) fn is(self, name: &str) -> bool {

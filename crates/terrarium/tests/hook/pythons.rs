@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -21,6 +22,8 @@ pub(crate) struct Python {
     pub(crate) library: Option<PathBuf>,
     /// It has the packages that a Jupyter kernel takes.
     pub(crate) has_kernel: bool,
+    /// Device and inode.
+    same_file: Option<(u64, u64)>,
 }
 
 /// Says what an interpreter is. Any from 2.7 understands it.
@@ -77,6 +80,7 @@ impl Python {
             free_threaded: free_threaded == "True",
             library,
             has_kernel: kernel == "True",
+            same_file: fs::metadata(inside(Path::new(real))).ok().map(|data| (data.dev(), data.ino())),
         })
     }
 
@@ -117,7 +121,8 @@ pub(crate) fn all() -> &'static [Python] {
             let Some(python) = Python::ask(&path, root.as_deref()) else {
                 continue;
             };
-            let known = |p: &Python| p.executable == python.executable && p.root == python.root;
+            // Two names of one file count once.
+            let known = |p: &Python| p.same_file == python.same_file && p.has_kernel == python.has_kernel;
             if !found.iter().any(known) {
                 found.push(python);
             }

@@ -29,6 +29,8 @@ struct Opcodes {
     extended_arg: u8,
     /// From 3.14 on; 0 before.
     load_small_int: u8,
+    /// So many low bits of `import_name`'s argument say whether it is lazy; the name's place is above them.
+    laziness: u32,
 }
 
 impl Opcodes {
@@ -36,12 +38,14 @@ impl Opcodes {
     fn of(version: &[u8]) -> Option<Self> {
         let minor = version.strip_prefix(b"3.")?;
         let minor = minor.split(|byte| !byte.is_ascii_digit()).next()?;
-        let (load_const, import_name, extended_arg, load_small_int) = match minor {
-            b"8" | b"9" | b"10" | b"11" | b"12" => (100, 108, 144, 0),
-            b"13" => (83, 75, 71, 0),
+        let (load_const, import_name, extended_arg, load_small_int, laziness) = match minor {
+            b"8" | b"9" | b"10" | b"11" | b"12" => (100, 108, 144, 0, 0),
+            b"13" => (83, 75, 71, 0, 0),
+            b"14" => (82, 73, 69, 94, 0),
+            b"15" => (81, 72, 67, 93, 2),
             _ => return None,
         };
-        Some(Self { load_const, import_name, extended_arg, load_small_int })
+        Some(Self { load_const, import_name, extended_arg, load_small_int, laziness })
     }
 }
 
@@ -194,7 +198,8 @@ impl Found {
                 continue;
             }
             if opcode == opcodes.import_name
-                && let Some(name) = api.element(names, argument.cast_signed()).and_then(|name| api.text(name))
+                && let place = (argument >> opcodes.laziness).cast_signed()
+                && let Some(name) = api.element(names, place).and_then(|name| api.text(name))
             {
                 let level = match level {
                     Value::Number(level) => level as i64,

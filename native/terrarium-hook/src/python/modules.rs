@@ -121,6 +121,11 @@ impl Modules {
             Some(number) => Some(number),
             None => self.begin_new(api, log, name, tag, now),
         };
+        let open =
+            number.and_then(|number| self.open.place_of(number)).and_then(|place| self.open.get(place));
+        if let Some(open) = open {
+            open.has_object |= file.is_some();
+        }
         if let (Some(file), Some(number)) = (file, number.and_then(|number| self.in_file(number))) {
             let file = &file[..file.len().min(4096)];
             if log.write(kind::EXTENSION, &|put, texts| {
@@ -168,7 +173,14 @@ impl Modules {
             // Its name is not at hand for the next.
             self.last_reference = importer::NOBODY;
         }
-        self.open.push(Open { number, started: now, importer: importer.tag, index: -1, is_given_up: false });
+        self.open.push(Open {
+            number,
+            started: now,
+            importer: importer.tag,
+            index: -1,
+            is_given_up: false,
+            has_object: false,
+        });
         Some(number)
     }
 
@@ -228,6 +240,9 @@ impl Modules {
         let mut place = 0;
         while let Some(&mut open) = self.open.get(place) {
             if open.importer == importer && open.index < 0 {
+                if open.has_object {
+                    self.give_up_one(log, place);
+                }
                 self.open.remove(place);
                 continue;
             }
@@ -370,7 +385,14 @@ impl Modules {
         log.texts.origins.remember(file);
         self.mark_loaded(log, number, file);
         if !is_done {
-            self.open.push(Open { number, started: now, importer: importer.tag, index, is_given_up: false });
+            self.open.push(Open {
+                number,
+                started: now,
+                importer: importer.tag,
+                index,
+                is_given_up: false,
+                has_object: false,
+            });
         }
         is_done
     }

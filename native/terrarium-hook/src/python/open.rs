@@ -17,6 +17,8 @@ pub(super) struct Open {
     pub(super) index: isize,
     /// Whether it was given up; it may come to its end for all that.
     pub(super) is_given_up: bool,
+    /// Whether a shared object was named for it: one that refuses stays mapped.
+    pub(super) has_object: bool,
 }
 
 /// Those that are open, the first begun first.
@@ -27,7 +29,14 @@ pub(super) struct OpenImports {
 
 impl OpenImports {
     pub(super) const fn new() -> Self {
-        let none = Open { number: 0, started: 0, importer: Tag::NONE, index: 0, is_given_up: false };
+        let none = Open {
+            number: 0,
+            started: 0,
+            importer: Tag::NONE,
+            index: 0,
+            is_given_up: false,
+            has_object: false,
+        };
         Self { list: [none; MOST], count: 0 }
     }
 

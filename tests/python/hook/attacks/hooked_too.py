@@ -19,7 +19,7 @@ try:
     import wave
 except RuntimeError as error:
     print("forbidden:", error)
-print("wave" in sys.modules, compile("1", "x", "eval"), id(events) > 0)
+print("wave" in sys.modules, eval(compile("1", "x", "eval")))
 events, seen = [], events
 for event in seen:
     print(*event)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use terrarium_wire::read::{End, Extent, Job, Module, State, Stopped, Text};
+use terrarium_spool::{End, Extent, Job, Module, State, Stopped, Text};
 
 use super::packages::importer;
 use super::spool::Found;

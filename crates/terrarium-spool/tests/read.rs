@@ -1,11 +1,11 @@
 //! What a process says in a file is what is read from it, whatever else is in the file.
 
-use terrarium_wire::header::{self, ending, flag};
-use terrarium_wire::kind::{self, import, origin};
-use terrarium_wire::read::{
+use terrarium_spool::sample::{By, Sample};
+use terrarium_spool::{
     End, Importer, Module, OriginKind, Place, Process, ReadError, State, Stopped, process,
 };
-use terrarium_wire::sample::{By, Sample};
+use terrarium_wire::header::{self, ending, flag};
+use terrarium_wire::kind::{self, import, origin};
 
 const SITE: &str = "/venv/lib/python3.11/site-packages";
 
