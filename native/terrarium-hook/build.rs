@@ -4,9 +4,10 @@ fn main() {
     for argument in [
         // No crti.o and crtbegin.o: they call what musl does not have.
         "-nostartfiles",
-        // One mapping for what is read and executed, one for what is written.
         "-Wl,-z,noseparate-code",
         "-Wl,-z,now",
+        // What this would protect are a few addresses; it costs each process a mapping and a system call.
+        "-Wl,-z,norelro",
         "-Wl,-z,nodelete",
         "-Wl,-z,noexecstack",
         "-Wl,--hash-style=gnu",
@@ -14,6 +15,15 @@ fn main() {
         "-Wl,-soname,libterrarium_hook.so",
     ] {
         println!("cargo::rustc-cdylib-link-arg={argument}");
+    }
+    // Nothing may be missing, least of all what the panic handler calls.
+    if std::env::var("PROFILE").is_ok_and(|profile| profile == "release") {
+        println!("cargo::rustc-cdylib-link-arg=-Wl,-z,defs");
+    }
+    // One mapping for what is read and executed, one for what is written. Other linkers than LLVM's, which rustc takes by itself
+    // on this target only, need no such word.
+    if std::env::var("TARGET").is_ok_and(|target| target == "x86_64-unknown-linux-gnu") {
+        println!("cargo::rustc-cdylib-link-arg=-Wl,--no-rosegment");
     }
     println!("cargo::rerun-if-changed=build.rs");
 }

@@ -91,6 +91,9 @@ _terrarium() {
             terrarium__subcmd__help__subcmd__kernel,remove)
                 cmd="terrarium__subcmd__help__subcmd__kernel__subcmd__remove"
                 ;;
+            terrarium__subcmd__help__subcmd__track,env)
+                cmd="terrarium__subcmd__help__subcmd__track__subcmd__env"
+                ;;
             terrarium__subcmd__help__subcmd__track,show)
                 cmd="terrarium__subcmd__help__subcmd__track__subcmd__show"
                 ;;
@@ -118,11 +121,17 @@ _terrarium() {
             terrarium__subcmd__kernel__subcmd__help,remove)
                 cmd="terrarium__subcmd__kernel__subcmd__help__subcmd__remove"
                 ;;
+            terrarium__subcmd__track,env)
+                cmd="terrarium__subcmd__track__subcmd__env"
+                ;;
             terrarium__subcmd__track,help)
                 cmd="terrarium__subcmd__track__subcmd__help"
                 ;;
             terrarium__subcmd__track,show)
                 cmd="terrarium__subcmd__track__subcmd__show"
+                ;;
+            terrarium__subcmd__track__subcmd__help,env)
+                cmd="terrarium__subcmd__track__subcmd__help__subcmd__env"
                 ;;
             terrarium__subcmd__track__subcmd__help,help)
                 cmd="terrarium__subcmd__track__subcmd__help__subcmd__help"
@@ -363,8 +372,22 @@ _terrarium() {
             return 0
             ;;
         terrarium__subcmd__help__subcmd__track)
-            opts="show"
+            opts="show env"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        terrarium__subcmd__help__subcmd__track__subcmd__env)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -489,7 +512,7 @@ _terrarium() {
             return 0
             ;;
         terrarium__subcmd__kernel__subcmd__install)
-            opts="-q -h -V --name --display-name --python --replace --user --prefix --sys-prefix --mem --swap --require-mem --cpus --pids --time --grace --kill-wait --orphans --with-parent --gpus --threads --net --only --bind --ro --hide --private-tmp --shm --clean-shm --no-new-privileges --require --report --record --no-record --interval --dry-run --summary --quiet --help --version"
+            opts="-q -h -V --name --display-name --python --replace --user --prefix --sys-prefix --mem --swap --require-mem --cpus --pids --time --grace --kill-wait --orphans --with-parent --gpus --threads --net --only --bind --ro --hide --private-tmp --shm --clean-shm --no-new-privileges --require --report --record --no-record --no-track --interval --dry-run --summary --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -717,7 +740,7 @@ _terrarium() {
             return 0
             ;;
         terrarium__subcmd__run)
-            opts="-q -h -V --mem --swap --require-mem --cpus --pids --time --grace --kill-wait --orphans --with-parent --gpus --threads --net --only --bind --ro --hide --private-tmp --shm --clean-shm --no-new-privileges --require --report --record --no-record --interval --dry-run --summary --quiet --help --version"
+            opts="-q -h -V --mem --swap --require-mem --cpus --pids --time --grace --kill-wait --orphans --with-parent --gpus --threads --net --only --bind --ro --hide --private-tmp --shm --clean-shm --no-new-privileges --require --report --record --no-record --no-track --interval --dry-run --summary --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -871,7 +894,7 @@ _terrarium() {
             return 0
             ;;
         terrarium__subcmd__track)
-            opts="-h -V --help --version show help"
+            opts="-h -V --help --version show env help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -884,9 +907,45 @@ _terrarium() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        terrarium__subcmd__track__subcmd__help)
-            opts="show help"
+        terrarium__subcmd__track__subcmd__env)
+            opts="-h -V --format --spool --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -W "sh csh module lmod profile.d ld.so.preload slurm tmpfiles" -- "${cur}"))
+                    return 0
+                    ;;
+                --spool)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        terrarium__subcmd__track__subcmd__help)
+            opts="show env help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        terrarium__subcmd__track__subcmd__help__subcmd__env)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -945,7 +1004,7 @@ _terrarium() {
             return 0
             ;;
         terrarium__subcmd__trial)
-            opts="-q -h -V --batch --json --mem --swap --require-mem --cpus --pids --time --grace --kill-wait --orphans --with-parent --gpus --threads --net --only --bind --ro --hide --private-tmp --shm --clean-shm --no-new-privileges --require --report --record --no-record --interval --dry-run --summary --quiet --help --version"
+            opts="-q -h -V --batch --json --mem --swap --require-mem --cpus --pids --time --grace --kill-wait --orphans --with-parent --gpus --threads --net --only --bind --ro --hide --private-tmp --shm --clean-shm --no-new-privileges --require --report --record --no-record --no-track --interval --dry-run --summary --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -61,6 +61,7 @@ none\:"None; notes are still written"))' \
 '--clean-shm[With --shm host\: delete what the job left there, unless a process outside holds it]' \
 '--no-new-privileges[No setuid program (sudo, apptainer) gives the job more rights; always so for ordinary users]' \
 '--no-record[Keep neither a series nor a line in the history]' \
+'--no-track[Do not record which libraries the job'\''s processes load]' \
 '--dry-run[Print what would be done, and start nothing]' \
 '-q[No summary and no notes, only errors]' \
 '--quiet[No summary and no notes, only errors]' \
@@ -151,6 +152,7 @@ none\:"None; notes are still written"))' \
 '--clean-shm[With --shm host\: delete what the job left there, unless a process outside holds it]' \
 '--no-new-privileges[No setuid program (sudo, apptainer) gives the job more rights; always so for ordinary users]' \
 '--no-record[Keep neither a series nor a line in the history]' \
+'--no-track[Do not record which libraries the job'\''s processes load]' \
 '--dry-run[Print what would be done, and start nothing]' \
 '-q[No summary and no notes, only errors]' \
 '--quiet[No summary and no notes, only errors]' \
@@ -264,6 +266,7 @@ none\:"None; notes are still written"))' \
 '--clean-shm[With --shm host\: delete what the job left there, unless a process outside holds it]' \
 '--no-new-privileges[No setuid program (sudo, apptainer) gives the job more rights; always so for ordinary users]' \
 '--no-record[Keep neither a series nor a line in the history]' \
+'--no-track[Do not record which libraries the job'\''s processes load]' \
 '--dry-run[Print what would be done, and start nothing]' \
 '-q[No summary and no notes, only errors]' \
 '--quiet[No summary and no notes, only errors]' \
@@ -347,14 +350,31 @@ _arguments "${_arguments_options[@]}" : \
         case $line[1] in
             (show)
 _arguments "${_arguments_options[@]}" : \
-'--spool=[Where records are looked for by PID \[default\: TERRARIUM_SPOOL\]]:DIR:_files' \
+'--spool=[Where records are looked for \[default\: TERRARIUM_SPOOL, or those of the site and your own\]]:DIR:_files' \
 '--modules[List every module, not only packages]' \
 '--json[Print JSON, an object for each record (schema terrarium.track/1)]' \
 '-h[Print help (see more with '\''--help'\'')]' \
 '--help[Print help (see more with '\''--help'\'')]' \
 '-V[Print version]' \
 '--version[Print version]' \
-'*::what -- A record, the PID of a process whose newest record is shown, or a directory of records \[default\: the spool\]:_files' \
+'*::what -- A record, the PID of a process whose newest record is shown, or a directory of records \[default\: the spools\]:_files' \
+&& ret=0
+;;
+(env)
+_arguments "${_arguments_options[@]}" : \
+'--format=[For what]:FORMAT:((sh\:"A shell of the Bourne family, by eval"
+csh\:"csh and tcsh, by source"
+module\:"A module file in Tcl (Environment Modules, Lmod)"
+lmod\:"A module file in Lua (Lmod)"
+profile.d\:"A file in /etc/profile.d"
+ld.so.preload\:"/etc/ld.so.preload\: every process of the machine"
+slurm\:"A TaskProlog of Slurm"
+tmpfiles\:"A file in /etc/tmpfiles.d that makes the spool"))' \
+'--spool=[Where records go \[default\: /run/terrarium/spool; for sh and csh without one, a directory of the user'\''s in memory\]]:DIR:_files' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
+'-V[Print version]' \
+'--version[Print version]' \
 && ret=0
 ;;
 (help)
@@ -370,6 +390,10 @@ _arguments "${_arguments_options[@]}" : \
         curcontext="${curcontext%:*:*}:terrarium-track-help-command-$line[1]:"
         case $line[1] in
             (show)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(env)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
@@ -470,6 +494,10 @@ _arguments "${_arguments_options[@]}" : \
         curcontext="${curcontext%:*:*}:terrarium-help-track-command-$line[1]:"
         case $line[1] in
             (show)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(env)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
@@ -597,8 +625,14 @@ _terrarium__subcmd__help__subcmd__top_commands() {
 _terrarium__subcmd__help__subcmd__track_commands() {
     local commands; commands=(
 'show:Show what a process has loaded' \
+'env:Print what switches tracking on for more than one run\: a shell, a site' \
     )
     _describe -t commands 'terrarium help track commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__help__subcmd__track__subcmd__env_commands] )) ||
+_terrarium__subcmd__help__subcmd__track__subcmd__env_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium help track env commands' commands "$@"
 }
 (( $+functions[_terrarium__subcmd__help__subcmd__track__subcmd__show_commands] )) ||
 _terrarium__subcmd__help__subcmd__track__subcmd__show_commands() {
@@ -699,17 +733,29 @@ _terrarium__subcmd__top_commands() {
 _terrarium__subcmd__track_commands() {
     local commands; commands=(
 'show:Show what a process has loaded' \
+'env:Print what switches tracking on for more than one run\: a shell, a site' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
     _describe -t commands 'terrarium track commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__track__subcmd__env_commands] )) ||
+_terrarium__subcmd__track__subcmd__env_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium track env commands' commands "$@"
 }
 (( $+functions[_terrarium__subcmd__track__subcmd__help_commands] )) ||
 _terrarium__subcmd__track__subcmd__help_commands() {
     local commands; commands=(
 'show:Show what a process has loaded' \
+'env:Print what switches tracking on for more than one run\: a shell, a site' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
     _describe -t commands 'terrarium track help commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__track__subcmd__help__subcmd__env_commands] )) ||
+_terrarium__subcmd__track__subcmd__help__subcmd__env_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium track help env commands' commands "$@"
 }
 (( $+functions[_terrarium__subcmd__track__subcmd__help__subcmd__help_commands] )) ||
 _terrarium__subcmd__track__subcmd__help__subcmd__help_commands() {

@@ -283,6 +283,23 @@ pub fn is_unused(path: &std::path::Path) -> bool {
     granted
 }
 
+/// Whether somebody has this file open to write to it, or mapped so. `None`: not to be told, because the file is another's, or on
+/// a file system that does not know. Nobody who has it open is disturbed.
+pub fn is_open_to_write(file: &std::fs::File) -> Option<bool> {
+    // Somebody who opens it in this moment has the kernel send us SIGIO.
+    crate::signals::set_ignored(libc::SIGIO, true);
+    // SAFETY: takes no pointers.
+    match Errno::result(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_RDLCK) }) {
+        Ok(_) => {
+            // SAFETY: as above.
+            unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_UNLCK) };
+            Some(false)
+        }
+        Err(Errno::EAGAIN) => Some(true),
+        Err(_) => None,
+    }
+}
+
 /// Opens something to be written to that may be a pipe, without waiting for a reader.
 pub fn open_to_write(path: &std::path::Path) -> std::io::Result<std::fs::File> {
     use std::os::unix::fs::OpenOptionsExt;

@@ -57,8 +57,6 @@ pub mod importer {
 pub mod import {
     /// Built into the interpreter: it cannot fail to load.
     pub const BUILT_IN: u8 = 1;
-    /// Until the reader knows [`super::EXTENSION`].
-    pub const EXTENSION: u8 = 2;
 }
 
 /// Where a module comes from.

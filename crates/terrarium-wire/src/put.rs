@@ -33,10 +33,12 @@ impl<'a> Put<'a> {
         loop {
             let low = number as u8 & 0x7F;
             number >>= 7;
-            bytes[length] = if number == 0 { low } else { low | 0x80 };
+            if let Some(byte) = bytes.get_mut(length) {
+                *byte = if number == 0 { low } else { low | 0x80 };
+            }
             length += 1;
             if number == 0 {
-                return self.bytes(&bytes[..length]);
+                return self.bytes(bytes.get(..length).unwrap_or_default());
             }
         }
     }
@@ -51,11 +53,12 @@ impl<'a> Put<'a> {
     pub fn continued(&mut self, last: &Shared, text: &[u8]) {
         let shared = last.with(text);
         self.number(shared as u64);
-        self.text(&text[shared..]);
+        self.text(text.get(shared..).unwrap_or_default());
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
-        match self.room.get_mut(self.at..self.at + bytes.len()) {
+        let room = self.room.get_mut(self.at..).and_then(|room| room.get_mut(..bytes.len()));
+        match room {
             Some(place) => {
                 place.copy_from_slice(bytes);
                 self.at += bytes.len();
@@ -70,12 +73,12 @@ impl<'a> Put<'a> {
         let payload = self.room.get(4..self.at)?;
         let length = u16::try_from(payload.len()).ok()?;
         let whole = self.at.next_multiple_of(4);
-        if self.full || payload.len() > LONGEST || whole > self.room.len() {
+        if self.full || payload.len() > LONGEST {
             return None;
         }
         let word = u32::from(length) | u32::from(check(payload)) << 16;
         debug_assert_ne!(word, CONTINUED);
-        self.room[self.at..whole].fill(0);
+        self.room.get_mut(self.at..whole)?.fill(0);
         Some((word, whole))
     }
 }
@@ -93,21 +96,29 @@ impl Shared {
         Self { bytes: [0; REMEMBERED], length: 0 }
     }
 
+    fn so_far(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+
     /// How many bytes `text` shares with the last.
     fn with(&self, text: &[u8]) -> usize {
-        self.bytes[..self.length].iter().zip(text).take_while(|(a, b)| a == b).count()
+        self.so_far().iter().zip(text).take_while(|(a, b)| a == b).count()
     }
 
     /// Whether the last text is `text` with a dot and more behind it.
     pub fn begins_with_and_dot(&self, text: &[u8]) -> bool {
-        self.bytes[..self.length].strip_prefix(text).is_some_and(|rest| rest.first() == Some(&b'.'))
+        self.so_far().strip_prefix(text).is_some_and(|rest| rest.first() == Some(&b'.'))
     }
 
     /// This is the last text now.
     pub fn remember(&mut self, text: &[u8]) {
         let from = self.with(text);
         self.length = text.len().min(REMEMBERED);
-        self.bytes[from..self.length].copy_from_slice(&text[from..self.length]);
+        if let (Some(place), Some(text)) =
+            (self.bytes.get_mut(from..self.length), text.get(from..self.length))
+        {
+            place.copy_from_slice(text);
+        }
     }
 }
 

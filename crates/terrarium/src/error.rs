@@ -60,10 +60,12 @@ pub(crate) enum CliError {
     Record { path: PathBuf, why: String },
     #[error("cannot read the spool {}: {source}", directory.display())]
     Spool { directory: PathBuf, source: std::io::Error },
-    #[error("it is not known where the spool is")]
+    #[error("{0}")]
+    NoHook(String),
+    #[error("there is no spool on this node")]
     NoSpool,
-    #[error("the spool {} has no record of process {pid}", directory.display())]
-    NoSuchRecord { directory: PathBuf, pid: u32 },
+    #[error("no record of process {pid} in {}", spools.iter().map(|s| s.display().to_string()).collect::<Vec<_>>().join(", "))]
+    NoSuchRecord { spools: Vec<PathBuf>, pid: u32 },
     #[error("{failed} of {all} could not be shown")]
     NotAllShown { failed: usize, all: usize },
     #[error("the history {} is empty", directory.display())]
@@ -183,10 +185,12 @@ impl CliError {
             CliError::Series { .. } => "a series is what `terrarium run --record FILE` writes",
             CliError::NoSpool => "name it: --spool DIR, or TERRARIUM_SPOOL=DIR; or name a record",
             CliError::NoSuchRecord { .. } => {
-                "it was not tracked, or has another PID here than in its own container, or its record was collected; name the \
-                 file or a directory to see what is there"
+                "it was not tracked, or its record was collected or removed: name a directory to see what is there"
             }
             CliError::NothingToShow { .. } => "name the series to show: terrarium show FILE",
+            CliError::NoHook(_) => {
+                "`make install` puts libterrarium_hook.so to lib/terrarium beside bin; TERRARIUM_HOOK=PATH names another"
+            }
             CliError::NoHistory => {
                 "name a directory: --history DIR, or TERRARIUM_HISTORY=DIR when the command runs"
             }

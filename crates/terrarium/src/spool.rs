@@ -24,8 +24,9 @@ const OF_NODE: [&str; 4] = ["/run", "/dev/shm", "/tmp", "/var/tmp"];
 /// A spool that does not answer for so long is none.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A user's own spool holds so many runs,
+/// A user's own spool holds so many runs (and when it is cut, so many are kept: not each run is to cut it),
 const MOST_RUNS: usize = 200;
+const KEPT_RUNS: usize = 150;
 /// so much in all,
 const MOST_BYTES: u64 = 64 << 20;
 /// and nothing that is older.
@@ -219,9 +220,10 @@ fn look_at(path: PathBuf, left: &mut usize) -> Option<Old> {
 fn too_much(mut all: Vec<Old>, now: SystemTime) -> Vec<PathBuf> {
     all.sort_by_key(|old| old.changed);
     let (mut runs, mut bytes) = (all.len(), all.iter().map(|old| old.bytes).sum::<u64>());
+    let most = if runs > MOST_RUNS { KEPT_RUNS } else { MOST_RUNS };
     let is_too_much = |old: &Old| {
         let age = now.duration_since(old.changed).unwrap_or_default();
-        let goes = runs > MOST_RUNS || bytes > MOST_BYTES || age > OLDEST;
+        let goes = runs > most || bytes > MOST_BYTES || age > OLDEST;
         if goes {
             runs -= 1;
             bytes -= old.bytes;
@@ -323,7 +325,8 @@ mod tests {
             too_much(all, now).iter().map(|path| path.to_str().unwrap().parse().unwrap()).collect()
         };
         assert_eq!(numbers((1..=200).map(|i| old(i, 1)).collect()), [0; 0]);
-        assert_eq!(numbers((1..=203).map(|i| old(i, 1)).collect()), [203, 202, 201]);
+        let cut = numbers((1..=203).map(|i| old(i, 1)).collect());
+        assert_eq!(cut, (KEPT_RUNS as u64 + 1..=203).rev().collect::<Vec<_>>());
         assert_eq!(numbers(vec![old(1, 40 << 20), old(2, 20 << 20), old(3, 5 << 20)]), [3]);
         assert_eq!(numbers(vec![old(1, 65 << 20)]), [1]);
         let month = OLDEST.as_secs();

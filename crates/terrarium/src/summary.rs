@@ -216,8 +216,12 @@ fn left_lines(report: &RunReport) -> Vec<String> {
 /// A process chooses its own name, and a file's: no control characters reach the terminal, nor the marks that turn the
 /// direction of text, by which one name could look like another.
 pub(crate) fn printable(name: &str) -> String {
-    let shows = |c: char| !c.is_control() && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     name.chars().map(|c| if shows(c) { c } else { '?' }).collect()
+}
+
+/// Whether a character neither moves the cursor nor turns the direction of writing.
+pub(crate) fn shows(c: char) -> bool {
+    !c.is_control() && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn held_line(report: &RunReport) -> String {

@@ -40,6 +40,7 @@ struct Info {
     removed: u64,
 }
 
+// SAFETY: as the C library declares them.
 #[link(name = "c")]
 unsafe extern "C" {
     fn dl_iterate_phdr(
@@ -61,6 +62,7 @@ pub(crate) struct Object<'a> {
 
 /// Shows each loaded object to `look`, until that says false.
 pub(crate) fn each(look: &mut dyn FnMut(&Object<'_>) -> bool) {
+    // SAFETY: called by the C library, with its own structure and the pointer given below.
     unsafe extern "C" fn one(info: *const Info, size: usize, data: *mut c_void) -> c_int {
         // SAFETY: the C library shows a valid structure for the time of the call; `data` is the pointer given below.
         let (info, look) = unsafe { (&*info, &mut *data.cast::<&mut dyn FnMut(&Object<'_>) -> bool>()) };
@@ -105,6 +107,20 @@ pub(crate) fn library_function(name: &CStr) -> Option<*const c_void> {
     found
 }
 
+/// The function of this name in the first object behind the one that holds `own`.
+pub(crate) fn behind(own: *const c_void, name: &CStr) -> Option<*const c_void> {
+    let (mut found, mut is_behind) = (None, false);
+    each(&mut |object| {
+        if is_behind {
+            found = object.symbol(name);
+        } else {
+            is_behind = object.holds(own as usize);
+        }
+        found.is_none()
+    });
+    found
+}
+
 /// What a symbol table needs.
 struct Tables {
     symbols: *const Symbol,
@@ -126,6 +142,14 @@ impl Object<'_> {
             }
         }?;
         Some(self.base.wrapping_add(symbol.value as usize) as *const c_void)
+    }
+
+    fn holds(&self, address: usize) -> bool {
+        let is_loaded = |segment: &&Segment| segment.kind == 1;
+        self.segments.iter().filter(is_loaded).any(|segment| {
+            let offset = address.wrapping_sub(self.base.wrapping_add(segment.address as usize));
+            (offset as u64) < segment.in_memory
+        })
     }
 
     fn tables(&self) -> Option<Tables> {

@@ -1,16 +1,18 @@
 //! Start, fork and end of the process: where the C library and the dynamic linker call in.
 
 use core::arch::global_asm;
-use core::ffi::{CStr, c_int, c_long, c_void};
+use core::ffi::{c_int, c_void};
 use core::mem::transmute;
+use core::sync::atomic::{AtomicPtr, Ordering};
 
 use terrarium_wire::header::{ending, flag};
 use terrarium_wire::{header, kind};
 
+use crate::log::Log;
 use crate::python::Runtime;
 use crate::settings::Settings;
 use crate::state::{self, State};
-use crate::{elf, objects};
+use crate::{elf, kernel, objects};
 
 // Two symbols that the dynamic linker fills in if anything that the program was linked with defines them. Weak references
 // are not to be had in stable Rust.
@@ -27,19 +29,10 @@ global_asm!(
     ".popsection",
 );
 
-#[link(name = "c")]
-unsafe extern "C" {
-    fn syscall(number: c_long, ...) -> c_long;
-}
-
+// SAFETY: defined above.
 unsafe extern "C" {
     static terrarium_hook_python: [usize; 2];
 }
-
-#[cfg(target_arch = "x86_64")]
-const EXIT_GROUP: c_long = 231;
-#[cfg(target_arch = "aarch64")]
-const EXIT_GROUP: c_long = 94;
 
 #[used]
 #[unsafe(link_section = ".init_array")]
@@ -82,6 +75,10 @@ extern "C" fn start() {
         return;
     }
     state::switch(true);
+    // By a function that nobody else can stand in for.
+    if let Some(next) = elf::behind(start as *const c_void, c"_exit") {
+        NEXT_EXIT.store(next.cast_mut(), Ordering::Relaxed);
+    }
     at_exit();
     watch_python();
 }
@@ -89,15 +86,19 @@ extern "C" fn start() {
 /// What stands in each file first.
 fn preamble(state: &mut State, settings: &Settings) {
     let log = &mut state.log;
-    let names = rustix::system::uname();
-    log.write(kind::HOST, &|put, _| put.text(names.nodename().to_bytes()));
-    let mut path = [0; 4096];
-    let path = link(c"/proc/self/exe", &mut path);
-    log.write(kind::PROGRAM, &|put, _| put.text(path));
+    let mut names = [0; 390];
+    let host = kernel::host(&mut names);
+    log.write(kind::HOST, &|put, _| put.text(host));
+    // Most paths are short, and the stack has been used so far already.
+    let mut path = [0; 512];
+    match kernel::link(c"/proc/self/exe", &mut path) {
+        path if path.len() == 512 => long_program(log),
+        path => drop(log.write(kind::PROGRAM, &|put, _| put.text(path))),
+    }
     for (byte, value) in (1..).zip(&settings.variables) {
         if let Some(value) = value {
             // Identifiers are short; what is not is not one.
-            let value = &value[..value.len().min(128)];
+            let value = value.get(..128).unwrap_or(value);
             log.write(kind::VARIABLE, &|put, _| {
                 put.byte(byte);
                 put.text(value);
@@ -107,10 +108,11 @@ fn preamble(state: &mut State, settings: &Settings) {
     state.preamble = log.position();
 }
 
-/// Where one of /proc's links leads, as the kernel tells; nothing there is looked at.
-pub(crate) fn link<'a>(link: &CStr, buffer: &'a mut [u8]) -> &'a [u8] {
-    let length = rustix::fs::readlinkat_raw(rustix::fs::CWD, link, &mut *buffer).unwrap_or(0);
-    buffer.get(..length).unwrap_or_default()
+#[inline(never)]
+fn long_program(log: &mut Log) {
+    let mut path = [0; 4096];
+    let path = kernel::link(c"/proc/self/exe", &mut path);
+    log.write(kind::PROGRAM, &|put, _| put.text(path));
 }
 
 /// Adds the audit hook, if there is a Python to be watched, and is told of forks.
@@ -212,6 +214,9 @@ fn end(how: u32, status: c_int) {
     });
 }
 
+/// The `_exit` behind ours: the C library's, or one of a library that somebody else preloads.
+static NEXT_EXIT: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
+
 /// `_exit` of the program: the same, with the status kept.
 ///
 /// # Safety
@@ -219,10 +224,12 @@ fn end(how: u32, status: c_int) {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn _exit(status: c_int) -> ! {
     end(ending::AT_ONCE, status);
-    loop {
-        // SAFETY: ends the process.
-        unsafe { syscall(EXIT_GROUP, status) };
+    let next = NEXT_EXIT.load(Ordering::Relaxed);
+    if !next.is_null() {
+        // SAFETY: a function of this name, found at the start; what is preloaded is never unloaded.
+        unsafe { transmute::<*mut c_void, unsafe extern "C" fn(c_int)>(next)(status) };
     }
+    kernel::exit(status)
 }
 
 /// `_Exit` is `_exit`.
@@ -262,13 +269,5 @@ unsafe extern "C" fn __gmon_start__() {
     });
     if found == Some(true) {
         watch_python();
-    }
-}
-
-/// Something here is wrong.
-pub(crate) fn fault() -> ! {
-    loop {
-        // SAFETY: ends the process as abort does.
-        unsafe { syscall(EXIT_GROUP, 134) };
     }
 }

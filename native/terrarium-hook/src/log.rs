@@ -2,27 +2,27 @@
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use rustix::fs::{Mode, OFlags};
 use terrarium_wire::header::flag;
 use terrarium_wire::{CONTINUED, Put, Shared, header};
 
 use crate::clock;
+use crate::kernel::{self, File, open};
 use crate::spool::Spool;
 
 /// After so many records that found no room growing is tried again; doubled each time.
 const FIRST_RETRY: u32 = 16;
 
 /// The texts before the next, by sort.
+#[repr(C)]
 pub(crate) struct Texts {
+    pub(crate) objects: Shared,
     pub(crate) names: Shared,
     pub(crate) origins: Shared,
-    pub(crate) objects: Shared,
 }
 
-/// The file as a log.
+/// The file as a log. In this order: what every process touches lies together.
+#[repr(C)]
 pub(crate) struct Log {
-    pub(crate) spool: Spool,
-    pub(crate) texts: Texts,
     /// Where the next record goes in the current chunk.
     at: usize,
     /// CLOCK_MONOTONIC of the start, in nanoseconds.
@@ -33,6 +33,8 @@ pub(crate) struct Log {
     wait: u32,
     /// The last value that `wait` was set to.
     waited: u32,
+    pub(crate) texts: Texts,
+    pub(crate) spool: Spool,
 }
 
 impl Log {
@@ -50,8 +52,8 @@ impl Log {
 
     /// Makes the file and fills in the header.
     pub(crate) fn create(&mut self, flags: u32, forked_from: u64) -> bool {
-        let pid = rustix::process::getpid().as_raw_nonzero().get() as u32;
-        let parent = rustix::process::getppid().map_or(0, |parent| parent.as_raw_nonzero().get() as u32);
+        let pid = kernel::pid();
+        let parent = kernel::parent();
         let Some(start) = self.spool.create(pid, clock::since_1970()) else { return false };
         self.start = clock::now();
         self.at = header::LENGTH;
@@ -65,7 +67,7 @@ impl Log {
         self.set_u64(header::AT_START, start);
         self.set_u64(header::AT_ID, id(start, pid));
         self.set_u64(header::AT_FORKED_FROM, forked_from);
-        self.set_u32(header::AT_USER, rustix::process::getuid().as_raw());
+        self.set_u32(header::AT_USER, kernel::user());
         // Last: with it the file can be read.
         self.set_u64(0, u64::from_le_bytes(header::MAGIC));
         true
@@ -236,20 +238,13 @@ compile_error!("the spool's numbers are little-endian, and counted in place");
 
 /// Peak resident set in bytes. `getrusage` would tell the peak of the program before exec as well.
 fn peak() -> Option<u64> {
-    let file =
-        rustix::fs::open(c"/proc/self/status", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let mut text = [0; 2048];
-    let length = rustix::io::read(&file, &mut text).ok()?;
-    let text = text.get(..length)?;
-    let key = b"VmHWM:";
-    let at = text.windows(key.len()).position(|window| window == key)? + key.len();
-    let mut kilobytes = 0_u64;
-    for &byte in text[at..].iter().skip_while(|byte| byte.is_ascii_whitespace()) {
-        if !byte.is_ascii_digit() {
-            break;
-        }
-        kilobytes = kilobytes.wrapping_mul(10).wrapping_add(u64::from(byte - b'0'));
-    }
+    let file = File::open(c"/proc/self/status", open::READ, 0).ok()?;
+    let text = file.read(&mut text).ok()?;
+    let line = text.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"VmHWM:"))?;
+    let digits = line.iter().filter(|byte| byte.is_ascii_digit());
+    let kilobytes =
+        digits.fold(0_u64, |sum, digit| sum.wrapping_mul(10).wrapping_add(u64::from(digit - b'0')));
     Some(kilobytes.wrapping_mul(1024))
 }
 

@@ -5,41 +5,36 @@ use terrarium_wire::{hash, header, kind};
 use crate::elf;
 use crate::state::State;
 
-/// How many different objects are recorded; a power of two, of which three quarters are used.
+/// How many different objects are recorded.
 const ROOM: usize = 2048;
 
 /// The objects that were recorded.
+#[repr(C)]
 pub(crate) struct Objects {
-    /// Hashes of their paths, open addressing; 0: free.
-    known: [u32; ROOM],
-    count: usize,
     /// The C library's counts of loaded and unloaded objects at the last look.
     changes: Option<(u64, u64)>,
     /// How many the list had then.
     seen: usize,
+    count: usize,
+    /// Hashes of their paths, in order.
+    known: [u32; ROOM],
 }
 
 impl Objects {
     pub(crate) const fn new() -> Self {
-        Self { known: [0; ROOM], count: 0, changes: None, seen: 0 }
+        Self { changes: None, seen: 0, count: 0, known: [0; ROOM] }
     }
 
-    /// Whether this path is new; `None`: there is no room to remember it.
-    fn add(&mut self, path: &[u8]) -> Option<bool> {
-        let hash = ((hash(path) >> 32) as u32).max(1);
-        let mut place = hash as usize % ROOM;
-        loop {
-            match self.known[place] {
-                0 if self.count >= ROOM / 4 * 3 => return None,
-                0 => {
-                    self.known[place] = hash;
-                    self.count += 1;
-                    return Some(true);
-                }
-                known if known == hash => return Some(false),
-                _ => place = (place + 1) % ROOM,
-            }
+    /// Whether this path is new; `None`: there is no room to remember it. Only once something was unloaded an object may
+    /// come that is known.
+    fn add(&mut self, path: &[u8], may_be_known: bool) -> Option<bool> {
+        let hash = (hash(path) >> 32) as u32;
+        if may_be_known && self.known.get(..self.count)?.contains(&hash) {
+            return Some(false);
         }
+        *self.known.get_mut(self.count)? = hash;
+        self.count += 1;
+        Some(true)
     }
 }
 
@@ -68,7 +63,7 @@ pub(crate) fn look(state: &mut State, new: &mut dyn FnMut(&elf::Object<'_>)) {
         let path = object.name.to_bytes();
         // The program has no name, and what the kernel maps has no path.
         if path.first() == Some(&b'/') {
-            match state.objects.add(path) {
+            match state.objects.add(path, skip == 0) {
                 Some(false) => {}
                 Some(true) => {
                     let put =

@@ -4,6 +4,7 @@ use core::ffi::{CStr, c_char};
 
 use terrarium_wire::kind::variable;
 
+// SAFETY: as the C library declares them.
 #[link(name = "c")]
 unsafe extern "C" {
     static environ: *const *const c_char;
@@ -69,11 +70,14 @@ impl Settings {
             if !matches!(bytes.first(), Some(b'T' | b'S' | b'P' | b'L' | b'F' | b'O' | b'M')) {
                 continue;
             }
-            let Some(length) = bytes.iter().position(|&byte| byte == b'=') else { continue };
-            let (name, value) = (&bytes[..length], &bytes[length + 1..]);
+            let mut parts = bytes.splitn(2, |&byte| byte == b'=');
+            let (Some(name), Some(value)) = (parts.next(), parts.next()) else { continue };
             match name {
                 b"TERRARIUM_SPOOL" if !value.is_empty() => {
-                    settings.spool = CStr::from_bytes_with_nul(&entry.to_bytes_with_nul()[length + 1..])
+                    settings.spool = entry
+                        .to_bytes_with_nul()
+                        .get(name.len() + 1..)
+                        .and_then(|value| CStr::from_bytes_with_nul(value).ok())
                         .unwrap_or(SITES_SPOOL);
                 }
                 b"TERRARIUM_TRACK" => settings.opted_out = value == b"off",
@@ -81,8 +85,9 @@ impl Settings {
                 b"TERRARIUM_CALLS" => settings.calls = value == b"1",
                 b"TERRARIUM_RANKS" => every_rank = value == b"all",
                 _ => {
-                    if let Some(index) = variable::NAMES.iter().position(|known| known.as_bytes() == name) {
-                        settings.variables[index] = Some(value);
+                    let known = variable::NAMES.iter().position(|known| known.as_bytes() == name);
+                    if let Some(place) = known.and_then(|index| settings.variables.get_mut(index)) {
+                        *place = Some(value);
                     }
                 }
             }
@@ -93,8 +98,8 @@ impl Settings {
 
     fn rank(&self) -> Option<&'static [u8]> {
         RANKS.iter().find_map(|rank| {
-            self.variables[variable::NAMES.iter().position(|name| name == rank)?]
-                .filter(|value| !value.is_empty())
+            let index = variable::NAMES.iter().position(|name| name == rank)?;
+            self.variables.get(index).copied().flatten().filter(|value| !value.is_empty())
         })
     }
 }

@@ -4,12 +4,10 @@ use core::ffi::CStr;
 use core::fmt::{self, Write as _};
 use core::ptr;
 
-use rustix::fd::OwnedFd;
-use rustix::fs::{self, FallocateFlags, Mode, OFlags};
-use rustix::io::Errno;
-use rustix::mm::{self, MapFlags, ProtFlags};
-use rustix::process::{Resource, getrlimit};
+use syscalls::Errno;
 use terrarium_wire::chunk;
+
+use crate::kernel::{self, File, Result, open};
 
 /// Where a file ends at the latest, in bytes.
 const LARGEST: u64 = 16 << 20;
@@ -35,75 +33,88 @@ const SHARED: [u64; 16] = [
     0x6573_5546,
 ];
 
-/// A path in static memory.
-pub(crate) struct PathBuffer {
-    bytes: [u8; 4096],
+/// How a file is opened that is there already: the process's own, or the spool's count.
+const OURS: u32 = open::READ_WRITE | open::NO_LINK | open::NO_WAITING;
+
+/// The longest path of a directory, in bytes.
+const PATH: usize = 4096;
+
+/// The path of a file in a directory that stays.
+struct Path {
+    /// The directory, then the file and a zero.
+    bytes: [u8; PATH + 64],
+    /// How long the directory is.
+    directory: usize,
+    /// How long all of it is.
     length: usize,
 }
 
-impl PathBuffer {
-    pub(crate) const fn new() -> Self {
-        Self { bytes: [0; 4096], length: 0 }
-    }
-
-    fn as_c(&self) -> &CStr {
-        CStr::from_bytes_until_nul(&self.bytes).unwrap_or_default()
-    }
-}
-
-impl fmt::Write for PathBuffer {
+impl fmt::Write for Path {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.push(text.as_bytes())
     }
 }
 
-impl PathBuffer {
+impl Path {
+    const fn new() -> Self {
+        Self { bytes: [0; PATH + 64], directory: 0, length: 0 }
+    }
+
     fn push(&mut self, bytes: &[u8]) -> fmt::Result {
-        let end = self.length + bytes.len();
         // A zero stays behind it.
-        if end >= self.bytes.len() {
+        let Some((place, [zero, ..])) =
+            self.bytes.get_mut(self.length..).and_then(|rest| rest.split_at_mut_checked(bytes.len()))
+        else {
             return Err(fmt::Error);
-        }
-        self.bytes[self.length..end].copy_from_slice(bytes);
-        self.bytes[end] = 0;
-        self.length = end;
+        };
+        place.copy_from_slice(bytes);
+        *zero = 0;
+        self.length += bytes.len();
         Ok(())
     }
 
-    fn set(&mut self, directory: &[u8], name: fmt::Arguments<'_>) -> fmt::Result {
+    fn set_directory(&mut self, directory: &[u8]) -> fmt::Result {
         self.length = 0;
+        if directory.len() >= PATH {
+            return Err(fmt::Error);
+        }
         self.push(directory)?;
         self.push(b"/")?;
+        self.directory = self.length;
+        Ok(())
+    }
+
+    fn set_file(&mut self, name: fmt::Arguments<'_>) -> fmt::Result {
+        self.length = self.directory;
         self.write_fmt(name)
+    }
+
+    fn as_c(&self) -> &CStr {
+        let whole = self.bytes.get(..=self.length).unwrap_or_default();
+        CStr::from_bytes_with_nul(whole).unwrap_or_default()
     }
 }
 
 /// One process's file. What is mapped of it: the first chunk, and the one that is being written.
+#[repr(C)]
 pub(crate) struct Spool {
-    directory: PathBuffer,
-    file: PathBuffer,
     /// The first chunk; null: there is no file.
     pub(crate) first: *mut u8,
     /// The chunk being written, which may be the first.
     pub(crate) current: *mut u8,
     pub(crate) index: u32,
+    file: Path,
 }
 
 impl Spool {
     pub(crate) const fn new() -> Self {
-        Self {
-            directory: PathBuffer::new(),
-            file: PathBuffer::new(),
-            first: ptr::null_mut(),
-            current: ptr::null_mut(),
-            index: 0,
-        }
+        Self { first: ptr::null_mut(), current: ptr::null_mut(), index: 0, file: Path::new() }
     }
 
     /// Files go there from now on.
     pub(crate) fn set_directory(&mut self, directory: &CStr) -> bool {
-        self.directory.length = 0;
-        directory.to_bytes().starts_with(b"/") && self.directory.push(directory.to_bytes()).is_ok()
+        let directory = directory.to_bytes();
+        directory.starts_with(b"/") && self.file.set_directory(directory).is_ok()
     }
 
     /// How long the chunk being written is.
@@ -113,24 +124,23 @@ impl Spool {
 
     /// Makes a file for a process that started then; says when, for its name is to be unique.
     pub(crate) fn create(&mut self, pid: u32, mut start: u64) -> Option<u64> {
-        let mut made = Err(Errno::EXIST);
+        let mut made = Err(Errno::EEXIST);
         for _ in 0..8 {
-            let directory = self.directory.as_c().to_bytes();
-            if self.file.set(directory, format_args!("{pid}-{start:016x}.spool")).is_err() {
+            if self.file.set_file(format_args!("{pid}-{start:016x}.spool")).is_err() {
                 return None;
             }
-            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            made = fs::open(self.file.as_c(), flags, Mode::RUSR | Mode::WUSR);
+            let flags = open::CREATE | open::NEW | open::READ_WRITE | open::NO_LINK;
+            made = File::open(self.file.as_c(), flags, 0o600);
             match made {
                 // The same PID in another PID namespace, in the same nanosecond.
-                Err(Errno::EXIST) => start += 1,
+                Err(Errno::EEXIST) => start += 1,
                 _ => break,
             }
         }
         let failed = match made {
             Ok(file) => {
                 let mapped = match is_shared(&file) {
-                    true => Err(Errno::XDEV),
+                    true => Err(Errno::EXDEV),
                     false => map(&file, 0),
                 };
                 match mapped {
@@ -139,7 +149,7 @@ impl Spool {
                         return Some(start);
                     }
                     Err(why) => {
-                        let _ = fs::unlink(self.file.as_c());
+                        kernel::unlink(self.file.as_c());
                         why
                     }
                 }
@@ -152,8 +162,7 @@ impl Spool {
 
     /// Allocates and maps the chunk after the one being written.
     pub(crate) fn next_chunk(&self) -> Option<*mut u8> {
-        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let file = fs::open(self.file.as_c(), flags, Mode::empty()).ok()?;
+        let file = File::open(self.file.as_c(), OURS, 0).ok()?;
         map(&file, self.index + 1).ok()
     }
 
@@ -161,7 +170,7 @@ impl Spool {
     pub(crate) fn go_on(&mut self, next: *mut u8) {
         if self.current != self.first {
             // SAFETY: nothing points there any more: `current` is set anew.
-            let _ = unsafe { mm::munmap(self.current.cast(), self.length()) };
+            unsafe { kernel::unmap(self.current, self.length()) };
         }
         self.current = next;
         self.index += 1;
@@ -181,23 +190,21 @@ impl Spool {
     /// count as one.
     fn count_drop(&mut self, why: Errno) {
         // On a shared file system nothing more is touched.
-        if why == Errno::XDEV {
+        if why == Errno::EXDEV {
             return;
         }
         let place = match why {
-            Errno::NOSPC | Errno::DQUOT => 0,
+            Errno::ENOSPC | Errno::EDQUOT => 0,
             _ => 8,
         };
-        let directory = self.directory.as_c().to_bytes();
-        if self.file.set(directory, format_args!("drops")).is_err() {
+        if self.file.set_file(format_args!("drops")).is_err() {
             return;
         }
-        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let Ok(file) = fs::open(self.file.as_c(), flags, Mode::empty()) else { return };
+        let Ok(file) = File::open(self.file.as_c(), OURS, 0) else { return };
         let mut count = [0; 8];
-        if let Ok(8) = rustix::io::pread(&file, &mut count, place) {
+        if let Ok(8) = file.read_at(&mut count, place) {
             let more = u64::from_le_bytes(count).saturating_add(1);
-            let _ = rustix::io::pwrite(&file, &more.to_le_bytes(), place);
+            let _ = file.write_at(&more.to_le_bytes(), place);
         }
     }
 }
@@ -223,50 +230,47 @@ impl Mapped {
         // SAFETY: the log has another file now, or none; nothing points into these mappings.
         unsafe {
             if self.current != self.first {
-                let _ = mm::munmap(self.current.cast(), self.length);
+                kernel::unmap(self.current, self.length);
             }
             if !self.first.is_null() {
-                let _ = mm::munmap(self.first.cast(), chunk(0).1 as usize);
+                kernel::unmap(self.first, chunk(0).1 as usize);
             }
         }
     }
 }
 
-fn is_shared(file: &OwnedFd) -> bool {
-    fs::fstatfs(file).map_or(true, |stat| SHARED.contains(&(stat.f_type as u64 & 0xFFFF_FFFF)))
+fn is_shared(file: &File) -> bool {
+    file.file_system().map_or(true, |kind| SHARED.contains(&(kind & 0xFFFF_FFFF)))
 }
 
 /// Allocates a chunk and maps it.
-fn map(file: &OwnedFd, index: u32) -> rustix::io::Result<*mut u8> {
+fn map(file: &File, index: u32) -> Result<*mut u8> {
     let (begin, size) = chunk(index);
     let end = begin + size;
     // Beyond the limit on files the kernel would send SIGXFSZ.
-    if end > LARGEST || getrlimit(Resource::Fsize).current.is_some_and(|most| end > most) {
-        return Err(Errno::FBIG);
+    if end > LARGEST || end > kernel::largest_file() {
+        return Err(Errno::EFBIG);
     }
     allocate(file, begin, size)?;
-    let protection = ProtFlags::READ | ProtFlags::WRITE;
-    // SAFETY: a new mapping at an address that the kernel chooses. The file is ours and is not truncated.
-    let at = unsafe { mm::mmap(ptr::null_mut(), size as usize, protection, MapFlags::SHARED, file, begin)? };
-    Ok(at.cast())
+    file.map(begin, size)
 }
 
 /// Gets blocks for a part of the file: a page that has none would be a SIGBUS when it is written.
-fn allocate(file: &OwnedFd, begin: u64, size: u64) -> rustix::io::Result<()> {
+fn allocate(file: &File, begin: u64, size: u64) -> Result<()> {
     loop {
-        match fs::fallocate(file, FallocateFlags::empty(), begin, size) {
-            Err(Errno::INTR) => {}
-            Err(Errno::OPNOTSUPP) => break,
+        match file.allocate(begin, size) {
+            Err(Errno::EINTR) => {}
+            Err(Errno::EOPNOTSUPP) => break,
             other => return other,
         }
     }
-    let zeros = [0; 4096];
+    let zeros = [0; 512];
     let mut at = begin;
     while at < begin + size {
-        match rustix::io::pwrite(file, &zeros, at) {
-            Ok(0) => return Err(Errno::NOSPC),
+        match file.write_at(&zeros, at) {
+            Ok(0) => return Err(Errno::ENOSPC),
             Ok(written) => at += written as u64,
-            Err(Errno::INTR) => {}
+            Err(Errno::EINTR) => {}
             Err(why) => return Err(why),
         }
     }

@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use terrarium_wire::header;
 
+use crate::kernel;
 use crate::log::Log;
 use crate::objects::Objects;
 use crate::python::Python;
@@ -13,17 +14,19 @@ use crate::python::Python;
 /// So many looks at the lock, some microseconds, before a record is dropped. Only threads without a common GIL meet here.
 const PATIENCE: u32 = 4096;
 
-/// What is remembered.
+/// What is remembered. In this order: what every process touches lies together.
+#[repr(C)]
 pub(crate) struct State {
+    /// Where the records end that stand in each file first.
+    pub(crate) preamble: usize,
+    /// Made by fork, without exec.
+    pub(crate) is_forked: bool,
     pub(crate) log: Log,
     pub(crate) objects: Objects,
     pub(crate) python: Python,
-    /// Made by fork, without exec.
-    pub(crate) is_forked: bool,
-    /// Where the records end that stand in each file first.
-    pub(crate) preamble: usize,
 }
 
+#[repr(C, align(4096))]
 struct Shared {
     /// Whether somebody uses the state.
     lock: AtomicBool,
@@ -56,12 +59,12 @@ pub(crate) fn is_on() -> bool {
 /// Whether the state is this process's: a child of vfork has its parent's, a forked one may.
 pub(crate) fn is_ours() -> bool {
     let pid = SHARED.pid.load(Ordering::Relaxed);
-    pid != 0 && pid == rustix::process::getpid().as_raw_nonzero().get() as u32
+    pid != 0 && pid == kernel::pid()
 }
 
 /// From now on this process's records are kept, or not.
 pub(crate) fn switch(on: bool) {
-    let pid = if on { rustix::process::getpid().as_raw_nonzero().get() as u32 } else { 0 };
+    let pid = if on { kernel::pid() } else { 0 };
     SHARED.pid.store(pid, Ordering::Relaxed);
 }
 

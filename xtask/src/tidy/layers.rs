@@ -18,6 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("terrarium-batch", &[]),
     ("terrarium-chart", &["terrarium-core"]),
     ("terrarium-wire", &[]),
+    ("terrarium-spool", &["terrarium-wire"]),
     (
         "terrarium",
         &[
@@ -27,6 +28,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "terrarium-observe",
             "terrarium-batch",
             "terrarium-chart",
+            "terrarium-spool",
             "terrarium-wire",
         ],
     ),

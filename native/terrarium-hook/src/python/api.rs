@@ -13,6 +13,18 @@ pub(crate) type Ref = *mut c_void;
 /// `Py_AuditHookFunction`.
 pub(crate) type AuditHook = unsafe extern "C" fn(*const c_char, Ref, *mut c_void) -> c_int;
 
+/// `PyMethodDef`: a function that is defined outside of Python.
+#[repr(C)]
+pub(crate) struct Method {
+    pub(crate) name: *const c_char,
+    pub(crate) function: unsafe extern "C" fn(Ref, *const Ref, isize) -> Ref,
+    pub(crate) flags: c_int,
+    pub(crate) doc: *const c_char,
+}
+
+// SAFETY: it is never written.
+unsafe impl Sync for Method {}
+
 /// Names of attributes and entries that are looked up. CPython itself uses all of those that are looked up often, so they are
 /// there anyway, and from 3.12 on they are never freed and belong to no interpreter; before that interpreters share all texts.
 #[derive(Clone, Copy)]
@@ -331,12 +343,10 @@ impl Api {
         self.owned(unsafe { (self.PyUnicode_InternFromString)(text.as_ptr()) })
     }
 
-    /// A new function, from a static definition (`PyMethodDef`); `None` also where there is no `sys.monitoring`.
-    ///
-    /// # Safety
-    /// The definition is valid for ever.
-    pub(crate) unsafe fn new_function(&self, definition: *mut c_void) -> Option<Owned<'_>> {
-        // SAFETY: see above, and the caller's.
+    /// A new function; `None` also where there is no `sys.monitoring`.
+    pub(crate) fn new_function(&self, definition: &'static Method) -> Option<Owned<'_>> {
+        let definition = ptr::from_ref(definition).cast::<c_void>().cast_mut();
+        // SAFETY: see above; CPython does not write to the definition, which lives for ever.
         self.owned(unsafe { self.PyCFunction_NewEx?(definition, ptr::null_mut(), ptr::null_mut()) })
     }
 

@@ -15,8 +15,8 @@ const DEPTH: usize = 16;
 
 /// Where the standard library and installed packages are.
 pub(super) struct Library {
-    prefix: [[u8; 1024]; 2],
-    length: [usize; 2],
+    /// Each with its length.
+    prefixes: [([u8; 1024], usize); 2],
     opcodes: Option<Opcodes>,
     found: Found,
 }
@@ -29,34 +29,40 @@ struct Opcodes {
     extended_arg: u8,
     /// From 3.14 on; 0 before.
     load_small_int: u8,
+    /// So many low bits of `import_name`'s argument say whether it is lazy; the name's place is above them.
+    laziness: u32,
 }
 
 impl Opcodes {
     /// Those of a version, such as `3.11.7 (…`; `None`: not known.
     fn of(version: &[u8]) -> Option<Self> {
         let minor = version.strip_prefix(b"3.")?;
-        let minor = &minor[..minor.iter().position(|byte| !byte.is_ascii_digit())?];
-        let (load_const, import_name, extended_arg, load_small_int) = match minor {
-            b"8" | b"9" | b"10" | b"11" | b"12" => (100, 108, 144, 0),
-            b"13" => (83, 75, 71, 0),
+        let minor = minor.split(|byte| !byte.is_ascii_digit()).next()?;
+        let (load_const, import_name, extended_arg, load_small_int, laziness) = match minor {
+            b"8" | b"9" | b"10" | b"11" | b"12" => (100, 108, 144, 0, 0),
+            b"13" => (83, 75, 71, 0, 0),
+            b"14" => (82, 73, 69, 94, 0),
+            b"15" => (81, 72, 67, 93, 2),
             _ => return None,
         };
-        Some(Self { load_const, import_name, extended_arg, load_small_int })
+        Some(Self { load_const, import_name, extended_arg, load_small_int, laziness })
     }
 }
 
 impl Library {
     pub(super) const fn new() -> Self {
-        Self { prefix: [[0; 1024]; 2], length: [0; 2], opcodes: None, found: Found::new() }
+        Self { prefixes: [([0; 1024], 0); 2], opcodes: None, found: Found::new() }
     }
 
     /// `sys.prefix` and `sys.base_prefix`, of this version.
     pub(super) fn set(&mut self, version: &[u8], prefix: &[u8], base: &[u8]) {
         self.opcodes = Opcodes::of(version);
-        for (place, text) in [prefix, base].into_iter().enumerate() {
-            let text = &text[..text.len().min(1024)];
-            self.prefix[place][..text.len()].copy_from_slice(text);
-            self.length[place] = text.len();
+        for ((place, length), text) in self.prefixes.iter_mut().zip([prefix, base]) {
+            *length = 0;
+            for (to, from) in place.iter_mut().zip(text) {
+                *to = *from;
+                *length += 1;
+            }
         }
     }
 
@@ -66,8 +72,9 @@ impl Library {
         if contains(file, b"/site-packages/") || contains(file, b"/dist-packages/") {
             return true;
         }
-        self.prefix.iter().zip(self.length).any(|(prefix, length)| {
-            let rest = file.strip_prefix(&prefix[..length]).filter(|_| length > 0);
+        self.prefixes.iter().any(|(prefix, length)| {
+            let prefix = prefix.get(..*length).filter(|prefix| !prefix.is_empty());
+            let rest = prefix.and_then(|prefix| file.strip_prefix(prefix));
             rest.is_some_and(|rest| rest.starts_with(b"/lib") && contains(rest, b"/python"))
         })
     }
@@ -96,7 +103,7 @@ pub(super) fn look(
     }
     let whose = if is_main { None } else { modules.of_file(file) };
     let whose = whose.unwrap_or_else(|| modules.importer(b"__main__"));
-    let file = &file[..file.len().min(1024)];
+    let file = file.get(..1024).unwrap_or(file);
     let Some(class) = api.class(code) else { return };
     let found = &mut library.found;
     found.begin();
@@ -114,6 +121,9 @@ pub(super) fn look(
     }
 }
 
+/// Room for the hashes of names, of which 700 are kept; a power of two.
+const SEEN: usize = 1024;
+
 /// The names found in a code object, each once.
 struct Found {
     /// Each with its length, two bytes, before it.
@@ -121,25 +131,25 @@ struct Found {
     length: usize,
     count: u64,
     /// Hashes of the names, open addressing; 0: free.
-    seen: [u32; 1024],
+    seen: [u32; SEEN],
     has_too_many: bool,
 }
 
 impl Found {
     const fn new() -> Self {
-        Self { bytes: [0; 16 << 10], length: 0, count: 0, seen: [0; 1024], has_too_many: false }
+        Self { bytes: [0; 16 << 10], length: 0, count: 0, seen: [0; SEEN], has_too_many: false }
     }
 
     fn begin(&mut self) {
         // Only what was used: a page that was never touched stays so.
         if self.count > 0 {
-            self.seen = [0; 1024];
+            self.seen = [0; SEEN];
         }
         (self.length, self.count, self.has_too_many) = (0, 0, false);
     }
 
     fn each(&self, mut act: impl FnMut(&[u8])) {
-        let mut rest = &self.bytes[..self.length];
+        let mut rest = self.bytes.get(..self.length).unwrap_or_default();
         while let Some((length, behind)) = rest.split_first_chunk() {
             let Some((name, next)) = behind.split_at_checked(usize::from(u16::from_le_bytes(*length))) else {
                 break;
@@ -188,7 +198,8 @@ impl Found {
                 continue;
             }
             if opcode == opcodes.import_name
-                && let Some(name) = api.element(names, argument.cast_signed()).and_then(|name| api.text(name))
+                && let place = (argument >> opcodes.laziness).cast_signed()
+                && let Some(name) = api.element(names, place).and_then(|name| api.text(name))
             {
                 let level = match level {
                     Value::Number(level) => level as i64,
@@ -215,23 +226,29 @@ impl Found {
     /// Adds a name, with the items that are imported from it: a tuple, or `None`.
     fn add(&mut self, api: &Api, level: usize, name: &[u8], items: Option<Ref>) {
         let begin = self.length;
-        let mut fits = self.push(&[0; 2]) && self.push(&[b'.'; 16][..level]) && self.push(name);
+        let mut fits =
+            self.push(&[0; 2]) && self.push([b'.'; 16].get(..level).unwrap_or_default()) && self.push(name);
         let items = items.filter(|&items| api.is_true(items));
         for index in 0..items.map_or(0, |items| api.length(items)) {
             let item = items.and_then(|items| api.text(api.element(items, index)?));
             fits &= self.push(if index == 0 { b":" } else { b"," }) && self.push(item.unwrap_or_default());
         }
-        let length = self.length - begin - 2;
+        let length = self.length.saturating_sub(begin + 2);
         let Some(length) = u16::try_from(length).ok().filter(|_| fits && self.count < 700) else {
             self.has_too_many = true;
             self.length = begin;
             return;
         };
-        self.bytes[begin..begin + 2].copy_from_slice(&length.to_le_bytes());
-        let hash = ((hash(&self.bytes[begin + 2..self.length]) >> 32) as u32).max(1);
-        let mut place = hash as usize % self.seen.len();
+        let Some((first, text)) =
+            self.bytes.get_mut(begin..self.length).and_then(|entry| entry.split_first_chunk_mut())
+        else {
+            return;
+        };
+        *first = length.to_le_bytes();
+        let hash = ((hash(text) >> 32) as u32).max(1);
+        let mut place = hash as usize & (SEEN - 1);
         while self.seen[place] != 0 && self.seen[place] != hash {
-            place = (place + 1) % self.seen.len();
+            place = (place + 1) & (SEEN - 1);
         }
         if self.seen[place] == hash {
             self.length = begin;
@@ -242,7 +259,8 @@ impl Found {
     }
 
     fn push(&mut self, bytes: &[u8]) -> bool {
-        let Some(place) = self.bytes.get_mut(self.length..self.length + bytes.len()) else { return false };
+        let room = self.bytes.get_mut(self.length..).and_then(|room| room.get_mut(..bytes.len()));
+        let Some(place) = room else { return false };
         place.copy_from_slice(bytes);
         self.length += bytes.len();
         true

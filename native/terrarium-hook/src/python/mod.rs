@@ -10,6 +10,7 @@ mod calls;
 mod code;
 mod importer;
 mod modules;
+mod open;
 mod table;
 
 use core::cell::UnsafeCell;
@@ -20,6 +21,7 @@ use terrarium_wire::kind::main;
 use terrarium_wire::{header, kind};
 
 use crate::elf::Object;
+use crate::kernel;
 use crate::log::Log;
 use crate::settings::Settings;
 use crate::state::{self, State};
@@ -107,8 +109,13 @@ impl Python {
     }
 
     pub(crate) fn settings(&mut self, settings: &Settings) {
-        self.arguments = settings.arguments;
-        self.calls.wanted = settings.calls;
+        // Not written without need: this memory is only touched where there is a Python.
+        if settings.arguments {
+            self.arguments = true;
+        }
+        if settings.calls {
+            self.calls.wanted = true;
+        }
     }
 
     /// The flags that a forked child's file has from the start.
@@ -125,12 +132,15 @@ impl Python {
 }
 
 /// Called for every event, with the GIL: most are none of ours, and are to cost nothing.
+// SAFETY: called by CPython, with a C string and a tuple.
 unsafe extern "C" fn hook(event: *const c_char, arguments: Ref, _: *mut c_void) -> c_int {
-    // SAFETY: a C string; the first bytes tell most events apart.
-    let first = unsafe { event.cast::<[u8; 2]>().read_unaligned() };
-    match &first {
-        b"im" | b"ex" | b"cp" | b"sy" | b"os" => {}
-        _ => return 0,
+    // SAFETY: a C string: where it does not end there is another byte. Two tell most events apart.
+    let begin = unsafe {
+        let first = event.cast::<u8>().read();
+        [first, if first == 0 { 0 } else { event.cast::<u8>().add(1).read() }]
+    };
+    if !matches!(&begin, b"im" | b"ex" | b"cp" | b"sy" | b"os") {
+        return 0;
     }
     // SAFETY: a C string that lives for the call.
     let event = unsafe { CStr::from_ptr(event) }.to_bytes();
@@ -164,7 +174,7 @@ fn begin(state: &mut State, api: &Api) {
     }
     state.log.flag(flag::PYTHON);
     let version = api.version().to_bytes();
-    let version = &version[..version.len().min(256)];
+    let version = version.get(..256).unwrap_or(version);
     state.python.kept.keep(&mut state.log, kind::PYTHON, &|put| put.text(version));
     if let Some(names) = api.sys(c"builtin_module_names") {
         state.python.modules.built_in(api, names);
@@ -239,7 +249,7 @@ fn tell(state: &mut State, api: &Api, how: u8, name: &[u8]) {
         put.text(program);
     });
     let mut buffer = [0; 1024];
-    let directory = crate::life::link(c"/proc/self/cwd", &mut buffer);
+    let directory = kernel::link(c"/proc/self/cwd", &mut buffer);
     python.kept.keep(log, kind::MAIN, &|put| {
         put.byte(how);
         put.text(cut(name));
@@ -260,7 +270,7 @@ fn argument<'a>(api: &Api, index: isize) -> Option<&'a [u8]> {
 
 /// A path or argument as long as is kept of it.
 fn cut(text: &[u8]) -> &[u8] {
-    &text[..text.len().min(1024)]
+    text.get(..1024).unwrap_or(text)
 }
 
 /// `sys.excepthook`: nobody caught an exception.
@@ -274,7 +284,7 @@ fn excepted(state: &mut State, api: &Api, arguments: Ref, _: &[u8]) {
     let now = state.log.elapsed() / 1000;
     let State { log, python, .. } = state;
     python.modules.look(api, log, now);
-    python.modules.give_up(api, log);
+    python.modules.give_up(log);
 }
 
 /// `os.exec`: another program is about to take the place of this one.
@@ -307,16 +317,18 @@ impl Kept {
     /// Writes a record, and keeps it if there is room: it must have no continued text and no time.
     fn keep(&mut self, log: &mut Log, kind: u8, fill: &dyn Fn(&mut terrarium_wire::Put<'_>)) {
         log.write(kind, &|put, _| fill(put));
-        let room = &mut self.bytes[self.length..];
-        let mut put = terrarium_wire::Put::new(room, kind);
+        let Some(room) = self.bytes.get_mut(self.length..) else { return };
+        let mut put = terrarium_wire::Put::new(&mut *room, kind);
         fill(&mut put);
-        if let Some((word, whole)) = put.end() {
-            room[..4].copy_from_slice(&word.to_le_bytes());
+        if let Some((word, whole)) = put.end()
+            && let Some(first) = room.first_chunk_mut()
+        {
+            *first = word.to_le_bytes();
             self.length += whole;
         }
     }
 
     fn write(&self, log: &mut Log) {
-        log.copy(&self.bytes[..self.length]);
+        log.copy(self.bytes.get(..self.length).unwrap_or_default());
     }
 }

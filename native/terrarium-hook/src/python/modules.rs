@@ -12,32 +12,15 @@ use crate::log::Log;
 
 use super::api::{Api, Name, Ref};
 use super::importer::{self as who, Importer};
+use super::open::{Open, OpenImports};
 use super::table::{MOST, Table, Tag};
 
-/// How many imports are followed to their end at the same time: nested in each other, and in threads.
-const OPEN: usize = 64;
-/// How many interpreters of a process are told apart at the same time.
+/// How many interpreters of a process are told apart at the same time; a power of two.
 const INTERPRETERS: usize = 8;
 /// The longest name of a module that is recorded.
 const LONGEST: usize = 1024;
 /// Room for the names of built-in modules; a power of two.
 const BUILT_IN: usize = 512;
-
-/// An import that was begun.
-#[derive(Clone, Copy)]
-struct Open {
-    number: u32,
-    /// Microseconds since the start.
-    started: u64,
-    /// Who imports it.
-    importer: Tag,
-    /// Where it is in `sys.modules`; negative: not there yet.
-    index: isize,
-    /// Whether it was given up; it may come to its end for all that.
-    is_given_up: bool,
-}
-
-const NOT_OPEN: Open = Open { number: 0, started: 0, importer: Tag::NONE, index: 0, is_given_up: false };
 
 /// How far the modules of an interpreter were looked through.
 #[derive(Clone, Copy)]
@@ -59,8 +42,7 @@ pub(super) struct Modules {
     next: u32,
     /// The first that stands in this file: what came before was loaded in the process that this one was forked from.
     first: u32,
-    open: [Open; OPEN],
-    open_count: usize,
+    open: OpenImports,
     interpreters: [Interpreter; INTERPRETERS],
     interpreter_count: usize,
     /// Hashes of names; 0: free.
@@ -82,8 +64,7 @@ impl Modules {
             loaded: [0; MOST / 64],
             next: 0,
             first: 0,
-            open: [NOT_OPEN; OPEN],
-            open_count: 0,
+            open: OpenImports::new(),
             interpreters: [Interpreter { modules: 0, anchor: 0, index: 0 }; INTERPRETERS],
             interpreter_count: 0,
             built_in: [0; BUILT_IN],
@@ -98,7 +79,7 @@ impl Modules {
     /// In a forked child: what is loaded stands in the parent's file.
     pub(super) fn forked(&mut self) {
         self.first = self.next;
-        self.open_count = 0;
+        self.open.clear();
         self.last_look = 0;
         self.last_reference = importer::NOBODY;
     }
@@ -108,9 +89,9 @@ impl Modules {
         for index in 0..api.length(names) {
             let Some(name) = api.element(names, index).and_then(|name| api.text(name)) else { continue };
             let hash = hash(name).max(1);
-            let mut place = hash as usize % BUILT_IN;
+            let mut place = hash as usize & (BUILT_IN - 1);
             while self.built_in[place] != 0 {
-                place = (place + 1) % BUILT_IN;
+                place = (place + 1) & (BUILT_IN - 1);
             }
             self.built_in[place] = hash;
             self.built_in_count += 1;
@@ -122,12 +103,12 @@ impl Modules {
 
     fn is_built_in(&self, name: &[u8]) -> bool {
         let hash = hash(name).max(1);
-        let mut place = hash as usize % BUILT_IN;
+        let mut place = hash as usize & (BUILT_IN - 1);
         while self.built_in[place] != 0 {
             if self.built_in[place] == hash {
                 return true;
             }
-            place = (place + 1) % BUILT_IN;
+            place = (place + 1) & (BUILT_IN - 1);
         }
         false
     }
@@ -140,6 +121,11 @@ impl Modules {
             Some(number) => Some(number),
             None => self.begin_new(api, log, name, tag, now),
         };
+        let open =
+            number.and_then(|number| self.open.place_of(number)).and_then(|place| self.open.get(place));
+        if let Some(open) = open {
+            open.has_object |= file.is_some();
+        }
         if let (Some(file), Some(number)) = (file, number.and_then(|number| self.in_file(number))) {
             let file = &file[..file.len().min(4096)];
             if log.write(kind::EXTENSION, &|put, texts| {
@@ -159,6 +145,8 @@ impl Modules {
                 Importer { reference: self.last_reference, name: b"", tag: self.last_importer }
             }
             Some((direct, is_import_system)) => {
+                // While it is imported itself it imports for itself.
+                let is_import_system = is_import_system && !self.is_open(direct);
                 let name = if is_import_system { who::beyond_the_import_system(api) } else { Some(direct) };
                 let importer = name.map_or(Importer::nobody(), |name| self.importer(name));
                 self.end_siblings(log, importer.tag);
@@ -185,7 +173,14 @@ impl Modules {
             // Its name is not at hand for the next.
             self.last_reference = importer::NOBODY;
         }
-        self.push(Open { number, started: now, importer: importer.tag, index: -1, is_given_up: false });
+        self.open.push(Open {
+            number,
+            started: now,
+            importer: importer.tag,
+            index: -1,
+            is_given_up: false,
+            has_object: false,
+        });
         Some(number)
     }
 
@@ -193,6 +188,10 @@ impl Modules {
     pub(super) fn of_file(&self, file: &[u8]) -> Option<Importer<'static>> {
         let number = self.in_file(self.last_loaded.0).filter(|_| self.last_loaded.1 == hash(file))?;
         Some(Importer { reference: importer::FIRST + number, name: b"", tag: Tag::NONE })
+    }
+
+    fn is_open(&self, name: &[u8]) -> bool {
+        self.table.get(Tag::of(name)).is_some_and(|number| self.open.place_of(number).is_some())
     }
 
     /// Whose code it is that calls itself so.
@@ -236,49 +235,36 @@ impl Modules {
         self.table.insert(tag, number).then_some(number)
     }
 
-    fn push(&mut self, open: Open) {
-        if self.open_count == OPEN {
-            // The first has been open for longest: nobody will know how long it took.
-            self.open.copy_within(1.., 0);
-            self.open_count -= 1;
-        }
-        self.open[self.open_count] = open;
-        self.open_count += 1;
-    }
-
-    fn close(&mut self, place: usize) {
-        self.open.copy_within(place + 1..self.open_count, place);
-        self.open_count -= 1;
-    }
-
     /// Code that goes on to its next import is done with the last: if that was not seen to end well, it has failed.
     fn end_siblings(&mut self, log: &mut Log, importer: Tag) {
         let mut place = 0;
-        while place < self.open_count {
-            let open = self.open[place];
-            if open.importer != importer {
-                place += 1;
-            } else if open.index < 0 {
-                self.close(place);
-            } else {
-                self.give_up_one(log, place);
-                place += 1;
+        while let Some(&mut open) = self.open.get(place) {
+            if open.importer == importer && open.index < 0 {
+                if open.has_object {
+                    self.give_up_one(log, place);
+                }
+                self.open.remove(place);
+                continue;
             }
+            if open.importer == importer {
+                self.give_up_one(log, place);
+            }
+            place += 1;
         }
     }
 
     /// What is being imported has failed, unless another thread goes on with it.
-    pub(super) fn give_up(&mut self, _: &Api, log: &mut Log) {
-        for place in 0..self.open_count {
-            if self.open[place].index >= 0 {
+    pub(super) fn give_up(&mut self, log: &mut Log) {
+        for place in 0..self.open.count() {
+            if self.open.get(place).is_some_and(|open| open.index >= 0) {
                 self.give_up_one(log, place);
             }
         }
     }
 
     fn give_up_one(&mut self, log: &mut Log, place: usize) {
-        let open = &mut self.open[place];
-        if !core::mem::replace(&mut open.is_given_up, true)
+        if let Some(open) = self.open.get(place)
+            && !core::mem::replace(&mut open.is_given_up, true)
             && let Some(number) = open.number.checked_sub(self.first)
         {
             log.write(kind::FAILED, &|put, _| put.number(u64::from(number)));
@@ -289,7 +275,7 @@ impl Modules {
     pub(super) fn look(&mut self, api: &Api, log: &mut Log, now: u64) {
         let Some(modules) = api.modules() else { return };
         let which = self.interpreter(log, modules);
-        let mut interpreter = self.interpreters[which];
+        let Some(&(mut interpreter)) = self.interpreters.get(which) else { return };
         api.alone(modules, || {
             let mut position = interpreter.index;
             let anchor = api.next(modules, &mut position);
@@ -306,19 +292,24 @@ impl Modules {
                 }
             }
         });
-        self.interpreters[which] = interpreter;
+        if let Some(place) = self.interpreters.get_mut(which) {
+            *place = interpreter;
+        }
         self.last_look = now;
     }
 
     fn interpreter(&mut self, log: &Log, modules: Ref) -> usize {
-        let known = &self.interpreters[..self.interpreter_count.min(INTERPRETERS)];
-        if let Some(which) = known.iter().position(|interpreter| interpreter.modules == modules as usize) {
+        if let Some(which) =
+            self.interpreters.iter().position(|interpreter| interpreter.modules == modules as usize)
+        {
             return which;
         }
-        let which = self.interpreter_count % INTERPRETERS;
+        let which = self.interpreter_count & (INTERPRETERS - 1);
         self.interpreter_count += 1;
         log.count(header::AT_INTERPRETERS);
-        self.interpreters[which] = Interpreter { modules: modules as usize, anchor: 0, index: 0 };
+        if let Some(place) = self.interpreters.get_mut(which) {
+            *place = Interpreter { modules: modules as usize, anchor: 0, index: 0 };
+        }
         which
     }
 
@@ -341,17 +332,17 @@ impl Modules {
         let Some(number) = self.table.get(tag) else {
             return self.see_new(api, log, name, tag, module, index, now);
         };
-        let place = self.open[..self.open_count].iter().rposition(|open| open.number == number);
-        let is_loaded = self.loaded[number as usize / 64] >> (number % 64) & 1 != 0;
-        if !is_loaded {
+        let place = self.open.place_of(number);
+        if !self.is_loaded(number) {
             self.record_loaded(api, log, number, module, now);
         }
         let Some(place) = place else { return true };
-        let is_done = match self.open[place].index {
-            before if before >= 0 && !moved => index > before,
+        let Some(open) = self.open.get(place) else { return true };
+        let before = core::mem::replace(&mut open.index, index);
+        let is_done = match before {
+            0.. if !moved => index > before,
             _ => !is_initializing(api, module),
         };
-        self.open[place].index = index;
         if is_done {
             self.done(log, place, now);
         }
@@ -394,14 +385,27 @@ impl Modules {
         log.texts.origins.remember(file);
         self.mark_loaded(log, number, file);
         if !is_done {
-            self.push(Open { number, started: now, importer: importer.tag, index, is_given_up: false });
+            self.open.push(Open {
+                number,
+                started: now,
+                importer: importer.tag,
+                index,
+                is_given_up: false,
+                has_object: false,
+            });
         }
         is_done
     }
 
+    fn is_loaded(&self, number: u32) -> bool {
+        self.loaded.get(number as usize / 64).is_some_and(|bits| bits >> (number % 64) & 1 != 0)
+    }
+
     fn mark_loaded(&mut self, log: &Log, number: u32, file: &[u8]) {
         self.last_loaded = (number, hash(file));
-        self.loaded[number as usize / 64] |= 1 << (number % 64);
+        if let Some(bits) = self.loaded.get_mut(number as usize / 64) {
+            *bits |= 1 << (number % 64);
+        }
         log.count(header::AT_MODULES);
     }
 
@@ -424,8 +428,8 @@ impl Modules {
 
     /// An import has ended well, between the last look and now.
     fn done(&mut self, log: &mut Log, place: usize, now: u64) {
-        let open = self.open[place];
-        self.close(place);
+        let Some(&mut open) = self.open.get(place) else { return };
+        self.open.remove(place);
         if let Some(number) = self.in_file(open.number) {
             let least = self.last_look.saturating_sub(open.started);
             let most = now.saturating_sub(open.started);

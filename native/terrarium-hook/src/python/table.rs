@@ -3,7 +3,7 @@
 
 use terrarium_wire::hash;
 
-/// Entries of the three sizes; each is three quarters full before it moves.
+/// Entries of the three sizes, powers of two; each is three quarters full before it moves.
 const SIZES: [usize; 3] = [512, 4096, 32768];
 const ALL: usize = SIZES[0] + SIZES[1] + SIZES[2];
 
@@ -37,49 +37,57 @@ impl Table {
         Self { entries: [0; ALL], size: 0, count: 0 }
     }
 
+    /// Where the part that is used begins, and how many entries it has.
     fn part(&self) -> (usize, usize) {
-        (SIZES[..self.size].iter().sum(), SIZES[self.size])
+        match self.size {
+            0 => (0, SIZES[0]),
+            1 => (SIZES[0], SIZES[1]),
+            _ => (SIZES[0] + SIZES[1], SIZES[2]),
+        }
     }
 
-    /// Where a tag is, or would be, and its number.
-    fn find(&self, tag: Tag) -> (usize, Option<u32>) {
+    /// The place of a tag, or the one where it would go, and its number.
+    fn find(&self, tag: Tag) -> Option<(usize, Option<u32>)> {
         let (begin, size) = self.part();
-        let mut place = (tag.0 >> 40) as usize % size;
+        let mut place = (tag.0 >> 40) as usize & (size - 1);
         loop {
-            match self.entries[begin + place] {
-                0 => return (begin + place, None),
+            match *self.entries.get(begin + place)? {
+                0 => return Some((begin + place, None)),
                 entry if entry & !0xFF_FFFF == tag.0 => {
-                    return (begin + place, Some((entry & 0xFF_FFFF) as u32 - 1));
+                    return Some((begin + place, Some((entry & 0xFF_FFFF) as u32 - 1)));
                 }
-                _ => place = (place + 1) % size,
+                _ => place = (place + 1) & (size - 1),
             }
         }
+    }
+
+    /// Puts an entry where its tag goes.
+    fn put(&mut self, entry: u64) -> bool {
+        let free = self.find(Tag(entry & !0xFF_FFFF)).and_then(|(place, _)| self.entries.get_mut(place));
+        free.map(|free| *free = entry).is_some()
     }
 
     /// The number of a name.
     pub(super) fn get(&self, tag: Tag) -> Option<u32> {
-        self.find(tag).1
+        self.find(tag)?.1
     }
 
-    /// Puts a name in that is not there yet.
+    /// Puts a name in that is not there yet; false: the table is full.
     pub(super) fn insert(&mut self, tag: Tag, number: u32) -> bool {
-        if self.count >= SIZES[self.size] / 4 * 3 {
-            if self.size + 1 == SIZES.len() {
+        let (begin, size) = self.part();
+        if self.count >= size / 4 * 3 {
+            if self.size == 2 {
                 return false;
             }
-            let (begin, size) = self.part();
             self.size += 1;
             for place in begin..begin + size {
-                let entry = self.entries[place];
+                let entry = self.entries.get(place).copied().unwrap_or_default();
                 if entry != 0 {
-                    let (to, _) = self.find(Tag(entry & !0xFF_FFFF));
-                    self.entries[to] = entry;
+                    self.put(entry);
                 }
             }
         }
-        let (place, _) = self.find(tag);
-        self.entries[place] = tag.0 | u64::from(number + 1);
         self.count += 1;
-        true
+        self.put(tag.0 | u64::from(number + 1))
     }
 }

@@ -5,14 +5,19 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use terrarium_wire::read::{End, Process};
+use terrarium_spool::{End, Process};
 
 /// Ticks of a second in /proc, on every architecture.
 const TICKS: u64 = 100;
 
-/// A process without an end whose PID lives on this host, is of the owner of the file, began before the record did, and runs the same
-/// program as far as that can be seen. A PID may mean another process outside of its container: that one rarely passes.
-pub(super) fn is_running(process: &Process, owner: u32, proc: &Path) -> bool {
+/// Whether the process of a record without an end runs. If the kernel tells whether its file is mapped, that is it; else a process
+/// on this host that has its PID, belongs to the owner of the file, began before the record did, and runs the same program as far
+/// as that can be seen. A PID may mean another process outside of its container: that one rarely passes.
+pub(super) fn is_running(process: &Process, owner: u32, mapped: Option<bool>, proc: &Path) -> bool {
+    process.end == End::Unknown && mapped.unwrap_or_else(|| is_here(process, owner, proc))
+}
+
+fn is_here(process: &Process, owner: u32, proc: &Path) -> bool {
     let here = fs::read_to_string(proc.join("sys/kernel/hostname")).unwrap_or_default();
     let of_host = process.host.as_ref().is_none_or(|host| *host == *here.trim_end());
     let directory = proc.join(process.pid.to_string());
@@ -22,8 +27,7 @@ pub(super) fn is_running(process: &Process, owner: u32, proc: &Path) -> bool {
         (Some(ours), Some(theirs)) => ours.as_bytes() == theirs.as_os_str().as_bytes(),
         _ => true,
     };
-    process.end == End::Unknown
-        && of_host
+    of_host
         && of_owner
         && of_program
         && started(proc, &directory).is_some_and(|second| second <= process.started_us / 1_000_000)
@@ -47,16 +51,15 @@ fn started(proc: &Path, directory: &Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use terrarium_spool::sample::Sample;
     use terrarium_wire::header::{AT_ENDING, AT_PID, AT_START};
-    use terrarium_wire::read;
-    use terrarium_wire::sample::Sample;
 
     /// This test's own process, with what is changed in its record.
     fn running(change: impl Fn(Sample) -> Sample) -> bool {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         let sample = Sample::new().short(AT_PID, std::process::id()).long(AT_START, now.as_nanos() as u64);
-        let process = read::process(&change(sample).bytes()).unwrap();
-        is_running(&process, fs::metadata("/proc/self").unwrap().uid(), Path::new("/proc"))
+        let process = terrarium_spool::process(&change(sample).bytes()).unwrap();
+        is_running(&process, fs::metadata("/proc/self").unwrap().uid(), None, Path::new("/proc"))
     }
 
     #[test]

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use terrarium_wire::read::{End, Extent, Job, Module, State, Stopped, Text};
+use terrarium_spool::{End, Extent, Job, Module, State, Stopped, Text};
 
 use super::packages::importer;
 use super::spool::Found;
 use super::text::main_kind;
+use crate::summary::shows;
 
 #[derive(Serialize)]
 struct Document {
@@ -112,7 +113,7 @@ fn maybe(value: &Option<Text>) -> Option<String> {
     value.as_ref().map(text)
 }
 
-/// In one line. Controls are escaped, as JSON asks.
+/// In one line.
 pub(super) fn document(found: &Found, running: bool) -> String {
     let process = &found.process;
     let python = &process.python;
@@ -190,7 +191,19 @@ pub(super) fn document(found: &Found, running: bool) -> String {
         modules: process.modules.iter().map(|m| module(found, m)).collect(),
     };
     // Texts and numbers only: it cannot fail.
-    serde_json::to_string(&document).unwrap_or_default()
+    escaped(&serde_json::to_string(&document).unwrap_or_default())
+}
+
+/// JSON lets through what drives a terminal as well as the characters below 32 do. It can only stand in texts.
+fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            c if shows(c) => out.push(c),
+            c => out.extend(format!("\\u{:04x}", u32::from(c)).chars()),
+        }
+    }
+    out
 }
 
 fn job(job: &Job) -> JobObject {
@@ -225,6 +238,7 @@ fn state(state: State) -> &'static str {
     match state {
         State::Loaded => "loaded",
         State::NotLoaded => "not-loaded",
+        State::Failed => "failed",
         State::Underway => "underway",
     }
 }

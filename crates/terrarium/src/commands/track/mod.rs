@@ -1,10 +1,13 @@
 //! `terrarium track`: what Python processes load.
 
 mod alive;
+mod env;
 mod json;
 mod packages;
 mod show;
 mod spool;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use crate::cli::track::TrackCommand;
@@ -14,5 +17,6 @@ use crate::error::CliError;
 pub(crate) fn run(command: &TrackCommand) -> Result<u8, CliError> {
     match command {
         TrackCommand::Show(args) => show::run(args),
+        TrackCommand::Env(args) => env::run(args),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use terrarium_wire::read::{Importer, Module, Origin, Place, Process, Text};
+use terrarium_spool::{Importer, Module, Origin, Place, Process, Text};
 
 /// A top-level module with all below it.
 #[derive(Debug, PartialEq, Eq)]

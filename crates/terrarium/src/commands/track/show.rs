@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use terrarium_sys::process::user;
+
 use super::spool::{self, Found, Unread};
 use super::{alive, json, text};
 use crate::cli::track::ShowArgs;
@@ -11,10 +13,7 @@ use crate::summary::printable;
 
 /// Returns the exit code.
 pub(super) fn run(args: &ShowArgs) -> Result<u8, CliError> {
-    let mut wanted = args.what.clone();
-    if wanted.is_empty() {
-        wanted.push(spool_directory(args)?);
-    }
+    let wanted = if args.what.is_empty() { spools(args)? } else { args.what.clone() };
     let (mut failed, mut blank) = (0, false);
     for what in &wanted {
         let result = if pid(what).is_none() && what.is_dir() {
@@ -39,9 +38,17 @@ pub(super) fn run(args: &ShowArgs) -> Result<u8, CliError> {
     Ok(0)
 }
 
-fn spool_directory(args: &ShowArgs) -> Result<PathBuf, CliError> {
-    let set = || std::env::var_os("TERRARIUM_SPOOL").filter(|value| !value.is_empty()).map(PathBuf::from);
-    args.spool.clone().or_else(set).ok_or(CliError::NoSpool)
+/// The spool that is named, or those of the site and the user that are there.
+fn spools(args: &ShowArgs) -> Result<Vec<PathBuf>, CliError> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(spool) = args.spool.clone().or_else(|| set(crate::spool::VARIABLE)) {
+        return Ok(vec![spool]);
+    }
+    let own = format!("/dev/shm/terrarium-{}/spool", user());
+    let runtime = set("XDG_RUNTIME_DIR").map(|directory| directory.join("terrarium/spool"));
+    let places = [Some(crate::spool::OF_SITE.into()), runtime, Some(own.into())];
+    let found: Vec<PathBuf> = places.into_iter().flatten().filter(|place| place.is_dir()).collect();
+    if found.is_empty() { Err(CliError::NoSpool) } else { Ok(found) }
 }
 
 /// All digits: a process. A file of such a name is `./4711`.
@@ -51,7 +58,7 @@ fn pid(what: &Path) -> Option<u32> {
 
 fn one(args: &ShowArgs, what: &Path, blank: &mut bool) -> Result<(), CliError> {
     let path = match pid(what) {
-        Some(pid) => spool::newest(&spool_directory(args)?, pid)?,
+        Some(pid) => spool::of_process(&spools(args)?, pid)?,
         None => what.to_owned(),
     };
     let found = spool::read(&path).map_err(|unread| CliError::Record { path, why: unread.why() })?;
@@ -64,38 +71,41 @@ fn one(args: &ShowArgs, what: &Path, blank: &mut bool) -> Result<(), CliError> {
 }
 
 fn directory(args: &ShowArgs, directory: &Path) -> Result<(), CliError> {
-    let (mut foreign, mut failed, mut shown) = (0, 0, 0);
-    for path in spool::files(directory)? {
+    let content = spool::content(directory)?;
+    let (mut foreign, mut failed) = (0, 0);
+    // Lines wait for those after them, which tell of programs that were replaced; objects are large, and do not.
+    let mut lines = Vec::new();
+    for path in content.files {
         match spool::read(&path) {
             Ok(found) if args.json => out::result(json::document(&found, is_running(&found)))?,
-            Ok(found) => {
-                if shown == 0 {
-                    out::result(text::head())?;
-                }
-                shown += 1;
-                out::result(text::line(&found, directory, is_running(&found)))?;
-            }
+            Ok(found) => lines.push(text::Line::of(&found, directory, is_running(&found))),
             Err(Unread::Foreign(_)) => foreign += 1,
             Err(Unread::Failed(why)) => {
-                out::note(format_args!(
-                    "note: {}: {}",
-                    printable(&path.display().to_string()),
-                    printable(&why)
-                ));
+                let path = printable(&path.display().to_string());
+                out::note(format_args!("note: {path}: {}", printable(&why)));
                 failed += 1;
             }
         }
     }
+    for line in text::lines(lines) {
+        out::result(line)?;
+    }
+    let files = |count| if count == 1 { "file" } else { "files" };
     if foreign > 0 {
-        let files = if foreign == 1 { "file is" } else { "files are" };
-        out::note(format_args!("note: {foreign} other {files} no record, or have nothing in them yet"));
+        out::note(format_args!("note: {foreign} other {}, or nothing in them yet", files(foreign)));
     }
     if failed > 0 {
-        out::note(format_args!("note: {failed} could not be read"));
+        out::note(format_args!("note: {failed} {} could not be read", files(failed)));
+    }
+    let [no_space, other] = content.without_file;
+    if no_space > 0 || other > 0 {
+        out::note(format_args!(
+            "note: processes without a record: {no_space} for want of space, {other} for other reasons"
+        ));
     }
     Ok(())
 }
 
 fn is_running(found: &Found) -> bool {
-    alive::is_running(&found.process, found.owner, Path::new("/proc"))
+    alive::is_running(&found.process, found.owner, found.mapped, Path::new("/proc"))
 }

@@ -1,14 +1,17 @@
 //! Finds and opens records. A spool may be written to by anybody: no link in it is followed, and nothing but plain files of
 //! bounded size is read.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use terrarium_sys::fds::open_plain;
+use terrarium_jail::track::RunDirectory;
+use terrarium_spool::{Header, MOST_BYTES, Process, ReadError};
+use terrarium_sys::fds::{is_open_to_write, open_plain};
 use terrarium_wire::header;
-use terrarium_wire::read::{self, Header, MOST_BYTES, Process, ReadError};
 
 use crate::error::CliError;
 
@@ -18,6 +21,8 @@ pub(super) struct Found {
     pub(super) path: PathBuf,
     /// Whose file it is.
     pub(super) owner: u32,
+    /// Whether a process has it mapped; `None`: not known.
+    pub(super) mapped: Option<bool>,
     pub(super) process: Process,
 }
 
@@ -48,10 +53,12 @@ pub(super) fn read(path: &Path) -> Result<Found, Unread> {
     if metadata.len() > MOST_BYTES as u64 {
         return Err(Unread::Failed(ReadError::TooLarge { length: metadata.len() }.to_string()));
     }
+    // Asked first: what ends in between is then said to run, and not to have been killed.
+    let mapped = is_open_to_write(&file);
     let mut bytes = Vec::new();
     file.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
-    match read::process(&bytes) {
-        Ok(process) => Ok(Found { path: path.to_owned(), owner: metadata.uid(), process }),
+    match terrarium_spool::process(&bytes) {
+        Ok(process) => Ok(Found { path: path.to_owned(), owner: metadata.uid(), mapped, process }),
         Err(error @ (ReadError::NotASpoolFile | ReadError::Empty)) => Err(Unread::Foreign(error)),
         Err(error) => Err(Unread::Failed(error.to_string())),
     }
@@ -67,34 +74,99 @@ fn reason(error: &io::Error) -> String {
     }
 }
 
-/// The plain files of a spool and of its directories one level down, by name.
-pub(super) fn files(spool: &Path) -> Result<Vec<PathBuf>, CliError> {
-    let failed = |source| CliError::Spool { directory: spool.to_owned(), source };
-    let mut files = Vec::new();
-    for entry in fs::read_dir(spool).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        // Of the entry itself, not of what a link leads to.
-        let Ok(kind) = entry.file_type() else { continue };
-        if kind.is_file() {
-            files.push(entry.path());
-        } else if kind.is_dir() {
-            // Another user's may be closed to us, or be gone by now.
-            let below = fs::read_dir(entry.path()).into_iter().flatten().flatten();
-            files.extend(below.filter(|e| e.file_type().is_ok_and(|kind| kind.is_file())).map(|e| e.path()));
-        }
-    }
-    files.sort();
-    Ok(files)
+/// Runs in runs have their directories in each other.
+const DEPTH: u32 = 4;
+
+/// What a spool holds.
+#[derive(Debug, Default)]
+pub(super) struct Content {
+    /// Plain files, by name.
+    pub(super) files: Vec<PathBuf>,
+    /// Processes that could not make a file: for want of space, and for other reasons.
+    pub(super) without_file: [u64; 2],
 }
 
-/// The newest record of a process in a spool.
-pub(super) fn newest(spool: &Path, pid: u32) -> Result<PathBuf, CliError> {
-    let of_pid = files(spool)?.into_iter().filter_map(|path| {
-        let header = header_of(&path)?;
-        (header.pid == pid).then_some((header.start, path))
-    });
-    let newest = of_pid.max_by_key(|(start, _)| *start);
-    newest.map(|(_, path)| path).ok_or_else(|| CliError::NoSuchRecord { directory: spool.to_owned(), pid })
+/// The plain files of a spool and of the directories in it. No link is followed.
+pub(super) fn content(spool: &Path) -> Result<Content, CliError> {
+    let failed = |source| CliError::Spool { directory: spool.to_owned(), source };
+    let mut content = Content::default();
+    for entry in fs::read_dir(spool).map_err(failed)? {
+        content.add(&entry.map_err(failed)?, DEPTH);
+    }
+    content.files.sort();
+    Ok(content)
+}
+
+impl Content {
+    fn add(&mut self, entry: &fs::DirEntry, deeper: u32) {
+        // Of the entry itself, not of what a link leads to.
+        let Ok(kind) = entry.file_type() else { return };
+        if kind.is_file() && RunDirectory::is_drops(&entry.file_name()) {
+            for (sum, more) in self.without_file.iter_mut().zip(drops(&entry.path())) {
+                *sum = sum.saturating_add(more);
+            }
+        } else if kind.is_file() {
+            self.files.push(entry.path());
+        } else if kind.is_dir() && deeper > 0 {
+            // Another user's may be closed to us, or be gone by now.
+            for below in fs::read_dir(entry.path()).into_iter().flatten().flatten() {
+                self.add(&below, deeper - 1);
+            }
+        }
+    }
+}
+
+/// The two counters at the start of a spool's count of what it has no file of.
+fn drops(path: &Path) -> [u64; 2] {
+    let mut bytes = [0; 16];
+    match open_plain(path).and_then(|mut file| file.read_exact(&mut bytes)) {
+        Ok(()) => [0, 8].map(|at| bytes[at..at + 8].try_into().map_or(0, u64::from_le_bytes)),
+        Err(_) => [0; 2],
+    }
+}
+
+/// The record of a process: the one that it has mapped, or else the newest with its PID.
+pub(super) fn of_process(spools: &[PathBuf], pid: u32) -> Result<PathBuf, CliError> {
+    let mapped = mapped_by(pid);
+    let mut newest: Option<(u64, PathBuf)> = None;
+    for spool in spools {
+        for path in content(spool)?.files {
+            if let Some((name, inode)) = &mapped
+                && path.file_name() == Some(name)
+                && fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.ino() == *inode)
+            {
+                return Ok(path);
+            }
+            if names_another(&path, pid) {
+                continue;
+            }
+            if let Some(header) = header_of(&path).filter(|header| header.pid == pid)
+                && newest.as_ref().is_none_or(|(start, _)| header.start > *start)
+            {
+                newest = Some((header.start, path));
+            }
+        }
+    }
+    newest.map(|(_, path)| path).ok_or_else(|| CliError::NoSuchRecord { spools: spools.to_owned(), pid })
+}
+
+/// Whether a file has the name of another process's record, `PID-START.spool`. Its header need not be read.
+fn names_another(path: &Path, pid: u32) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".spool"));
+    let of = name.and_then(|name| name.split_once('-')).and_then(|(of, _)| of.parse::<u32>().ok());
+    of.is_some_and(|of| of != pid)
+}
+
+/// Name and inode of the record that a process has mapped. In a container it has another PID in its own record.
+fn mapped_by(pid: u32) -> Option<(OsString, u64)> {
+    let maps = fs::read(format!("/proc/{pid}/maps")).ok()?;
+    maps.split(|byte| *byte == b'\n').find_map(|line| {
+        // Addresses, permissions, offset, device, inode, path: the last may have spaces in it.
+        let path = line.ends_with(b".spool").then(|| line.rsplit(|byte| *byte == b'/').next())??;
+        let inode = line.split(|byte| *byte == b' ').filter(|field| !field.is_empty()).nth(4)?;
+        let inode = std::str::from_utf8(inode).ok()?.parse().ok()?;
+        Some((OsString::from_vec(path.to_owned()), inode))
+    })
 }
 
 fn header_of(path: &Path) -> Option<Header> {

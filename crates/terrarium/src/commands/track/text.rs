@@ -1,15 +1,16 @@
 //! A record as text. Whatever a process wrote is made printable before it gets here.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
 use terrarium_core::Bytes;
 use terrarium_core::duration::HumanDuration;
-use terrarium_wire::kind;
-use terrarium_wire::read::{
+use terrarium_spool::{
     BatchSystem, End, Extent, Module, Origin, OriginKind, Place, Process, State, Stopped, Text,
 };
+use terrarium_wire::kind;
 use unicode_width::UnicodeWidthStr;
 
 use super::packages::{Package, importer, packages};
@@ -57,7 +58,8 @@ fn what(process: &Process) -> String {
     }
 }
 
-fn end(process: &Process, running: bool) -> String {
+fn end(found: &Found, running: bool) -> String {
+    let process = &found.process;
     let after = process.ended_us.map(|ended| format!(" after {}", time(ended))).unwrap_or_default();
     let last = time(process.last_activity_us);
     match process.end {
@@ -68,7 +70,12 @@ fn end(process: &Process, running: bool) -> String {
         End::Other(number) => format!("in a way that this version does not know ({number}){after}"),
         End::Unknown if running => format!("running; last entry after {last}"),
         End::Unknown => {
-            format!("no end recorded: killed, crashed, or still running; last entry after {last}")
+            let how = match found.mapped {
+                Some(false) if process.python.watched => "killed, or crashed",
+                Some(false) => "killed, crashed, or another program took its place",
+                _ => "killed, crashed, or still running",
+            };
+            format!("no end recorded: {how}; last entry after {last}")
         }
     }
 }
@@ -103,11 +110,13 @@ fn facts(found: &Found, running: bool) -> Vec<(&'static str, String)> {
         }),
     );
     add("started", Some(clock::people(process.started_us as f64 / 1e6)));
-    add("end", Some(end(process, running)));
+    add("end", Some(end(found, running)));
     add("exception", process.exception.as_ref().map(|kind| format!("{}, caught by nobody", show(kind))));
     add("memory", process.peak_bytes.map(|peak| format!("at most {} resident", Bytes(peak))));
     if !process.objects.is_empty() {
-        add("objects", Some(format!("{} shared objects mapped (--json lists them)", process.objects.len())));
+        let count = process.objects.len();
+        let objects = if count == 1 { "object" } else { "objects" };
+        add("objects", Some(format!("{count} shared {objects} mapped (--json lists them)")));
     }
     facts
 }
@@ -196,7 +205,10 @@ fn notes(process: &Process) -> Vec<String> {
     notes.extend(process.modules.iter().filter(|module| module.state == State::Underway).map(|module| {
         let file = module.origin.as_ref().filter(|origin| !origin.path.is_empty());
         let file = file.map(|origin| format!(" ({})", show(&origin.path))).unwrap_or_default();
-        format!("it was importing {}{file} at its last entry", show(&module.name))
+        format!(
+            "its last entry is the start of the import of {}{file}, which had not ended",
+            show(&module.name)
+        )
     }));
     notes
 }
@@ -215,7 +227,7 @@ pub(super) fn view(found: &Found, running: bool, all_modules: bool) -> String {
     let installed =
         |direct| packages.iter().filter(move |p| p.direct == direct && p.place != Place::Standard);
     table(&mut out, "imported by the program or the user's code", installed(true).map(|p| row(process, p)));
-    table(&mut out, "imported by those", installed(false).map(|p| row(process, p)));
+    table(&mut out, "imported by others", installed(false).map(|p| row(process, p)));
     for (direct, title) in
         [(true, "imported by the program or the user's code"), (false, "imported by others")]
     {
@@ -226,7 +238,7 @@ pub(super) fn view(found: &Found, running: bool, all_modules: bool) -> String {
             names.map(|p| printable(&String::from_utf8_lossy(p.name))),
         );
     }
-    let failed = process.modules.iter().filter(|module| module.state == State::NotLoaded).count();
+    let failed = process.modules.iter().filter(|module| !module.is_loaded()).count();
     if failed > 0 {
         let names = if failed == 1 { "name was" } else { "names were" };
         let _ = writeln!(out, "\n{failed} {names} asked for and not loaded (not there, or failed)");
@@ -261,7 +273,7 @@ fn row(process: &Process, package: &Package<'_>) -> [String; 5] {
 
 /// Whether the first that imported it was the program or the user's code.
 fn imported_directly(process: &Process, module: &Module) -> bool {
-    use terrarium_wire::read::Importer;
+    use terrarium_spool::Importer;
     match &module.importer {
         Importer::Main => true,
         Importer::Module(number) => process.modules.get(*number).is_some_and(|by| by.place == Place::Own),
@@ -294,6 +306,7 @@ const MODULES_HEAD: [&str; 5] = ["module", "", "import", "imported by", "origin"
 fn module_row(process: &Process, module: &Module) -> [String; 5] {
     let state = match (module.state, module.direct) {
         (State::NotLoaded, _) => "not loaded",
+        (State::Failed, _) => "failed",
         (State::Underway, _) => "underway",
         (State::Loaded, true) => "direct",
         (State::Loaded, false) => "",
@@ -357,40 +370,81 @@ fn list(out: &mut String, title: &str, names: impl Iterator<Item = String>) {
     out.push('\n');
 }
 
-/// What stands above lines.
-pub(super) fn head() -> String {
-    columns(["started (UTC)", "pid", "user", "python", "packages", "direct", "end", "program"])
-}
-
-fn columns([started, pid, user, python, packages, direct, end, program]: [&str; 8]) -> String {
-    format!("{started:<19} {pid:>8} {user:>7}  {python:<7} {packages:>8} {direct:>6}  {end:<9}  {program}")
-}
-
 /// A record in a line.
-pub(super) fn line(found: &Found, directory: &Path, running: bool) -> String {
-    let process = &found.process;
-    let started = clock::people(process.started_us as f64 / 1e6).replace(" UTC", "");
-    let packages = packages(process);
-    let third: Vec<_> = packages.iter().filter(|p| p.place != Place::Standard).collect();
-    let direct = third.iter().filter(|p| p.direct).count();
-    let end = match process.end {
-        End::Exited { status } | End::AtOnce { status } => format!("exit {status}"),
-        End::Finished => "finished".to_owned(),
-        End::Exec => "exec".to_owned(),
-        End::Other(_) => "other".to_owned(),
-        End::Unknown if running => "running".to_owned(),
-        End::Unknown => "not known".to_owned(),
+#[derive(Debug)]
+pub(super) struct Line {
+    /// Host, PID and parent: the same when a program takes the place of another.
+    process: (Option<Text>, u32, Option<u32>),
+    started_us: u64,
+    is_forked: bool,
+    has_no_end: bool,
+    cells: [String; 8],
+}
+
+impl Line {
+    pub(super) fn of(found: &Found, directory: &Path, running: bool) -> Self {
+        let process = &found.process;
+        let packages = packages(process);
+        let third: Vec<_> = packages.iter().filter(|p| p.place != Place::Standard).collect();
+        let direct = third.iter().filter(|p| p.direct).count();
+        let end = match process.end {
+            End::Exited { status } | End::AtOnce { status } => format!("exit {status}"),
+            End::Finished => "finished".to_owned(),
+            End::Exec => "exec".to_owned(),
+            End::Other(_) => "other".to_owned(),
+            End::Unknown if running => "running".to_owned(),
+            End::Unknown => "not known".to_owned(),
+        };
+        let what = match process.extent {
+            Extent::Full => what(process),
+            Extent::Counted => format!("{} (counted only)", what(process)),
+            Extent::OptedOut => "(opted out)".to_owned(),
+        };
+        let file = found.path.strip_prefix(directory).unwrap_or(&found.path).display().to_string();
+        let damaged = if process.stopped == Stopped::End { "" } else { ", damaged" };
+        let is_python = process.python.watched;
+        let count = |count: usize| if is_python { count.to_string() } else { "-".to_owned() };
+        Self {
+            process: (process.host.clone(), process.pid, process.parent),
+            started_us: process.started_us,
+            is_forked: process.forked_from.is_some(),
+            has_no_end: process.end == End::Unknown && !running,
+            cells: [
+                clock::people(process.started_us as f64 / 1e6).replace(" UTC", ""),
+                process.pid.to_string(),
+                found.owner.to_string(),
+                process.python.number().map_or_else(|| "-".to_owned(), printable),
+                count(third.len()),
+                count(direct),
+                end,
+                format!("{what}  [{}{damaged}]", printable(&file)),
+            ],
+        }
+    }
+}
+
+/// Lines with a head above them, in the order in which the processes began. A program that another one took the place of has no
+/// end in its record; that the same process has a later one tells.
+pub(super) fn lines(mut lines: Vec<Line>) -> Vec<String> {
+    if lines.is_empty() {
+        return Vec::new();
+    }
+    lines.sort_by_key(|line| line.started_us);
+    let mut replaced: HashSet<_> = HashSet::new();
+    for line in lines.iter_mut().rev() {
+        if line.has_no_end && replaced.contains(&line.process) {
+            line.cells[6] = "exec".to_owned();
+        }
+        if !line.is_forked {
+            replaced.insert(line.process.clone());
+        }
+    }
+    let head = ["started (UTC)", "pid", "user", "python", "packages", "direct", "end", "program"];
+    let rows = [head.map(str::to_owned)].into_iter().chain(lines.into_iter().map(|line| line.cells));
+    let row = |[started, pid, user, python, packages, direct, end, program]: [String; 8]| {
+        format!(
+            "{started:<19} {pid:>8} {user:>7}  {python:<7} {packages:>8} {direct:>6}  {end:<9}  {program}"
+        )
     };
-    let what = match process.extent {
-        Extent::Full => what(process),
-        Extent::Counted => format!("{} (counted only)", what(process)),
-        Extent::OptedOut => "(opted out)".to_owned(),
-    };
-    let python = process.python.number().map_or_else(|| "-".to_owned(), printable);
-    let file = found.path.strip_prefix(directory).unwrap_or(&found.path).display().to_string();
-    let damaged = if process.stopped == Stopped::End { "" } else { ", damaged" };
-    let (pid, user) = (process.pid.to_string(), found.owner.to_string());
-    let (all, direct) = (third.len().to_string(), direct.to_string());
-    let program = format!("{what}  [{}{damaged}]", printable(&file));
-    columns([&started, &pid, &user, &python, &all, &direct, &end, &program])
+    rows.map(row).collect()
 }

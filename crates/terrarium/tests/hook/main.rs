@@ -1,0 +1,21 @@
+//! The hook in processes that end, start and misbehave in every way.
+
+mod attacks;
+mod cgroup;
+mod check;
+mod endings;
+mod matrix;
+mod pythons;
+mod spool;
+mod support;
+mod ways;
+
+#[test]
+fn every_process_is_seen() {
+    matrix::every_process_is_seen();
+}
+
+#[test]
+fn without_the_hook_nothing_is_seen() {
+    matrix::without_the_hook_nothing_is_seen();
+}

@@ -1,0 +1,1 @@
+import probe_of_mine
