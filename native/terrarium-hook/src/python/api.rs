@@ -25,15 +25,14 @@ pub(crate) struct Method {
 // SAFETY: it is never written.
 unsafe impl Sync for Method {}
 
-/// Names of attributes and entries that are looked up. CPython itself uses all of those that are looked up often, so they are
-/// there anyway, and from 3.12 on they are never freed and belong to no interpreter; before that interpreters share all texts.
+/// Names of attributes and entries that are looked up. From 3.12 on, where interpreters may have a GIL each, CPython itself has
+/// these texts, which are never freed and belong to no interpreter; those that it has not are looked up before 3.11 only, or once.
 #[derive(Clone, Copy)]
 pub(crate) enum Name {
     File,
     Initializing,
     Dunder,
     Path,
-    Portions,
     Spec,
     Code,
     Constants,
@@ -49,7 +48,7 @@ pub(crate) enum Name {
 }
 
 /// Their texts, made when they are first used and kept.
-static NAMES: [AtomicPtr<c_void>; 17] = [const { AtomicPtr::new(ptr::null_mut()) }; 17];
+static NAMES: [AtomicPtr<c_void>; 16] = [const { AtomicPtr::new(ptr::null_mut()) }; 16];
 
 impl Name {
     fn text(self) -> &'static CStr {
@@ -58,7 +57,6 @@ impl Name {
             Self::Initializing => c"_initializing",
             Self::Dunder => c"__name__",
             Self::Path => c"__path__",
-            Self::Portions => c"_path",
             Self::Spec => c"__spec__",
             Self::Code => c"co_code",
             Self::Constants => c"co_consts",
@@ -329,6 +327,13 @@ impl Api {
     pub(crate) fn class(&self, object: Ref) -> Option<Owned<'_>> {
         // SAFETY: see above.
         self.owned(unsafe { (self.PyObject_Type)(object) })
+    }
+
+    /// An attribute that is looked up rarely.
+    pub(crate) fn rare_attribute(&self, object: Ref, name: &CStr) -> Option<Owned<'_>> {
+        let name = self.new_text(name)?;
+        // SAFETY: see above.
+        self.owned(unsafe { (self.PyObject_GetAttr)(object, name.object) })
     }
 
     /// A new number.
