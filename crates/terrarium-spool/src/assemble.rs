@@ -262,7 +262,7 @@ impl Builder {
         let (job, rank) = (job::job(&variable), job::rank(&variable));
         (process.job, process.rank) = (job, rank);
         mapped(&mut process);
-        let abnormal = !matches!(process.end, End::Exited { .. } | End::Finished);
+        let abnormal = matches!(process.end, End::Unknown | End::Other(_));
         if let Some(module) = last_begun.and_then(|last| process.modules.get_mut(last))
             && abnormal
             && module.state == State::NotLoaded

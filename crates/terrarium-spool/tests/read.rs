@@ -122,6 +122,7 @@ fn what_was_being_imported_at_an_abnormal_end() {
     };
     assert_eq!(crashed(|s| s, false), State::Underway);
     assert_eq!(crashed(|s| s.short(header::AT_ENDING, ending::EXIT), false), State::NotLoaded);
+    assert_eq!(crashed(|s| s.long(header::AT_EXEC, 1 << 40), false), State::NotLoaded);
     assert_eq!(crashed(|s| s, true), State::NotLoaded);
     assert_eq!(crashed(|s| s.object("/home/u/broken.so"), false), State::Loaded);
 }

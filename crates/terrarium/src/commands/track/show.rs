@@ -90,6 +90,9 @@ fn directory(args: &ShowArgs, directory: &Path) -> Result<(), CliError> {
             }
         }
     }
+    if lines.is_empty() && !args.json {
+        out::note(format_args!("note: no records in {}", printable(&directory.display().to_string())));
+    }
     for line in text::lines(lines) {
         out::result(line)?;
     }

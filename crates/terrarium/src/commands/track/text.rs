@@ -206,7 +206,7 @@ fn notes(process: &Process) -> Vec<String> {
         let file = module.origin.as_ref().filter(|origin| !origin.path.is_empty());
         let file = file.map(|origin| format!(" ({})", show(&origin.path))).unwrap_or_default();
         format!(
-            "its last entry is the start of the import of {}{file}, which had not ended",
+            "its last entry is the start of the import of {}{file}, which was not seen to end",
             show(&module.name)
         )
     }));
