@@ -18,6 +18,7 @@ build:
 	@echo 'make: building terrarium (release, about a minute the first time)'
 	@cargo --config .cargo/static.toml build --release --locked --target $(HOST) --package terrarium
 	@cargo build --release --locked --package terrarium-nvml
+	@cargo build --release --locked --package terrarium-hook
 	@mkdir -p target/release
 	@install -m 755 target/$(HOST)/release/terrarium target/release/terrarium
 
@@ -50,9 +51,13 @@ compare: build
 	@scripts/setup compare
 	@cargo xtask compare
 
+# The hook takes its place by a name: to write into it would crash the processes that it is loaded into.
 install: build
 	install -D -m 755 target/release/terrarium $(DESTDIR)$(PREFIX)/bin/terrarium
 	install -D -m 755 target/release/terrarium-nvml $(DESTDIR)$(PREFIX)/libexec/terrarium/terrarium-nvml
+	install -d $(DESTDIR)$(PREFIX)/lib/terrarium
+	install -m 755 target/release/libterrarium_hook.so $(DESTDIR)$(PREFIX)/lib/terrarium/.libterrarium_hook.so.new
+	mv -f $(DESTDIR)$(PREFIX)/lib/terrarium/.libterrarium_hook.so.new $(DESTDIR)$(PREFIX)/lib/terrarium/libterrarium_hook.so
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 share/man/man1/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -D -m 644 share/completions/terrarium.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/terrarium

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-#[path = "../../crates/terrarium-wire/tests/examine/mod.rs"]
+#[path = "../../crates/terrarium-spool/tests/examine/mod.rs"]
 #[expect(dead_code, reason = "the seeds are written by another")]
 mod examine;
 

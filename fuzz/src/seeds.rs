@@ -1,6 +1,6 @@
 //! Writes the files that the fuzzer begins with into a directory.
 
-#[path = "../../crates/terrarium-wire/tests/examine/mod.rs"]
+#[path = "../../crates/terrarium-spool/tests/examine/mod.rs"]
 #[expect(dead_code, reason = "the fuzzer examines")]
 mod examine;
 

@@ -225,7 +225,7 @@ complete -c terrarium -n "__fish_terrarium_using_subcommand track; and not __fis
 complete -c terrarium -n "__fish_terrarium_using_subcommand track; and not __fish_seen_subcommand_from show env help" -f -a "show" -d 'Show what a process has loaded'
 complete -c terrarium -n "__fish_terrarium_using_subcommand track; and not __fish_seen_subcommand_from show env help" -f -a "env" -d 'Print what switches tracking on for more than one run: a shell, a site'
 complete -c terrarium -n "__fish_terrarium_using_subcommand track; and not __fish_seen_subcommand_from show env help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c terrarium -n "__fish_terrarium_using_subcommand track; and __fish_seen_subcommand_from show" -l spool -d 'Where records are looked for by PID [default: TERRARIUM_SPOOL]' -r -F
+complete -c terrarium -n "__fish_terrarium_using_subcommand track; and __fish_seen_subcommand_from show" -l spool -d 'Where records are looked for [default: TERRARIUM_SPOOL, or those of the site and your own]' -r -F
 complete -c terrarium -n "__fish_terrarium_using_subcommand track; and __fish_seen_subcommand_from show" -l modules -d 'List every module, not only packages'
 complete -c terrarium -n "__fish_terrarium_using_subcommand track; and __fish_seen_subcommand_from show" -l json -d 'Print JSON, an object for each record (schema terrarium.track/1)'
 complete -c terrarium -n "__fish_terrarium_using_subcommand track; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'

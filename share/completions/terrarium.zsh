@@ -350,14 +350,14 @@ _arguments "${_arguments_options[@]}" : \
         case $line[1] in
             (show)
 _arguments "${_arguments_options[@]}" : \
-'--spool=[Where records are looked for by PID \[default\: TERRARIUM_SPOOL\]]:DIR:_files' \
+'--spool=[Where records are looked for \[default\: TERRARIUM_SPOOL, or those of the site and your own\]]:DIR:_files' \
 '--modules[List every module, not only packages]' \
 '--json[Print JSON, an object for each record (schema terrarium.track/1)]' \
 '-h[Print help (see more with '\''--help'\'')]' \
 '--help[Print help (see more with '\''--help'\'')]' \
 '-V[Print version]' \
 '--version[Print version]' \
-'*::what -- A record, the PID of a process whose newest record is shown, or a directory of records \[default\: the spool\]:_files' \
+'*::what -- A record, the PID of a process whose newest record is shown, or a directory of records \[default\: the spools\]:_files' \
 && ret=0
 ;;
 (env)

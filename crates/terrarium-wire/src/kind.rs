@@ -1,5 +1,6 @@
-//! What a record says: the first byte of its payload, and its fields in order. New kinds may come; a reader passes over those
-//! that it does not know.
+//! What a record says: the first byte of its payload, and its fields in order. New kinds may come, without a time and without
+//! continued texts of the sorts that there are, and new fields behind those of a kind: a reader passes over what it does not
+//! know.
 
 /// Text: the host's name.
 pub const HOST: u8 = 1;

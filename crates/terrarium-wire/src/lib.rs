@@ -21,16 +21,12 @@
 //! follow, and these. At most [`REMEMBERED`] bytes of a text are shared. A *time* is the number of microseconds since the last
 //! record that had a time, or since the start.
 
-#![cfg_attr(not(feature = "read"), no_std)]
+#![no_std]
 #![forbid(unsafe_code)]
 
 pub mod header;
 pub mod kind;
 mod put;
-#[cfg(feature = "read")]
-pub mod read;
-#[cfg(feature = "read")]
-pub mod sample;
 
 pub use put::{Put, Shared};
 

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use terrarium_core::report::{Tracking, TrackingState};
 use terrarium_jail::track::{RunDirectory, job_of};
+use terrarium_spool::{Module, Place};
 use terrarium_sys::fds::open_plain;
 use terrarium_wire::header::{self, flag};
-use terrarium_wire::read::{self, Module, Place};
 
 /// The end of a run waits for the reading: so many records, so many bytes, and so long at most. The rest is counted as
 /// unread.
@@ -87,9 +87,9 @@ impl Loaded {
         self.bytes += bytes.len() as u64;
         let flags = u32::from_le_bytes(bytes[header::AT_FLAGS..][..4].try_into().ok()?);
         if flags & flag::PYTHON != 0 {
-            let most = (read::MOST_BYTES as u64).min(MOST_BYTES - self.bytes.min(MOST_BYTES)) + 1;
+            let most = (terrarium_spool::MOST_BYTES as u64).min(MOST_BYTES - self.bytes.min(MOST_BYTES)) + 1;
             self.bytes += file.take(most).read_to_end(&mut bytes).ok()? as u64;
-            let process = read::process(&bytes).ok()?;
+            let process = terrarium_spool::process(&bytes).ok()?;
             self.python_processes += 1;
             self.modules(process.modules.iter().filter(|module| module.is_loaded()));
         }

@@ -8,6 +8,7 @@ struct Time {
     nanoseconds: i64,
 }
 
+// SAFETY: as the C library declares them.
 #[link(name = "c")]
 unsafe extern "C" {
     // In the C library itself since glibc 2.17.

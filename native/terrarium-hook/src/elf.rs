@@ -40,6 +40,7 @@ struct Info {
     removed: u64,
 }
 
+// SAFETY: as the C library declares them.
 #[link(name = "c")]
 unsafe extern "C" {
     fn dl_iterate_phdr(
@@ -61,6 +62,7 @@ pub(crate) struct Object<'a> {
 
 /// Shows each loaded object to `look`, until that says false.
 pub(crate) fn each(look: &mut dyn FnMut(&Object<'_>) -> bool) {
+    // SAFETY: called by the C library, with its own structure and the pointer given below.
     unsafe extern "C" fn one(info: *const Info, size: usize, data: *mut c_void) -> c_int {
         // SAFETY: the C library shows a valid structure for the time of the call; `data` is the pointer given below.
         let (info, look) = unsafe { (&*info, &mut *data.cast::<&mut dyn FnMut(&Object<'_>) -> bool>()) };

@@ -35,6 +35,7 @@ mod state;
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     #[cfg(not(debug_assertions))]
     {
+        // SAFETY: nobody has it.
         unsafe extern "C" {
             fn terrarium_hook_can_panic() -> !;
         }

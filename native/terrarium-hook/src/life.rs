@@ -29,6 +29,7 @@ global_asm!(
     ".popsection",
 );
 
+// SAFETY: defined above.
 unsafe extern "C" {
     static terrarium_hook_python: [usize; 2];
 }

@@ -4,6 +4,7 @@ use core::ffi::{CStr, c_char};
 
 use terrarium_wire::kind::variable;
 
+// SAFETY: as the C library declares them.
 #[link(name = "c")]
 unsafe extern "C" {
     static environ: *const *const c_char;

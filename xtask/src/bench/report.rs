@@ -59,6 +59,12 @@ impl Row {
         }
     }
 
+    /// Its samples are ratios already.
+    pub(super) fn of_ratios(mut self) -> Self {
+        self.ratio = Some(self.median).filter(|ratio| ratio.is_finite());
+        self
+    }
+
     pub(super) fn remark(mut self, text: impl Into<String>) -> Self {
         self.remark = text.into();
         self
@@ -139,7 +145,7 @@ impl fmt::Display for Report {
 }
 
 /// Three significant digits, or all before the point.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     match value.abs() {
         x if x >= 100.0 => format!("{value:.0}"),
         x if x >= 10.0 => format!("{value:.1}"),

@@ -18,6 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("terrarium-batch", &[]),
     ("terrarium-chart", &["terrarium-core"]),
     ("terrarium-wire", &[]),
+    ("terrarium-spool", &["terrarium-wire"]),
     (
         "terrarium",
         &[
@@ -27,6 +28,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "terrarium-observe",
             "terrarium-batch",
             "terrarium-chart",
+            "terrarium-spool",
             "terrarium-wire",
         ],
     ),
@@ -34,7 +36,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("terrarium-nvml", &[]),
     ("terrarium-hook", &["terrarium-wire"]),
     // Above all layers: it reads the tables from which pages are generated and checked.
-    ("xtask", &["terrarium", "terrarium-core", "terrarium-observe"]),
+    ("xtask", &["terrarium", "terrarium-core", "terrarium-observe", "terrarium-wire"]),
 ];
 
 /// A package of this repository, as cargo tells.

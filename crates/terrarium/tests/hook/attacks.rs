@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use terrarium_wire::read::{End, Process, Stopped};
+use terrarium_spool::{End, Process, Stopped};
 
 use crate::pythons::{self, Python};
 use crate::spool::{Record, records};
@@ -176,7 +176,7 @@ fn records_of(kept: &Path) -> Vec<Process> {
         let name = entry.file_name().into_string().unwrap();
         if name != "drops" && name != "fill" {
             let bytes = fs::read(entry.path()).unwrap();
-            all.push(terrarium_wire::read::process(&bytes).unwrap_or_else(|e| panic!("{name}: {e}")));
+            all.push(terrarium_spool::process(&bytes).unwrap_or_else(|e| panic!("{name}: {e}")));
         }
     }
     all

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use terrarium_wire::read::{End, Process, State};
+use terrarium_spool::{End, Process, State};
 
 use crate::endings::Ending;
 use crate::pythons::Python;
@@ -125,7 +125,7 @@ fn identity(cell: Cell, process: &Process, witness: &Witness, records: &[Record]
             Some(_) => {}
         }
     }
-    if process.dropped.any() || process.stopped != terrarium_wire::read::Stopped::End {
+    if process.dropped.any() || process.stopped != terrarium_spool::Stopped::End {
         wrong.push(format!("it is not whole: {:?}, {:?}", process.dropped, process.stopped));
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use terrarium_wire::read::{self, Importer, Process};
+use terrarium_spool::{Importer, Process};
 
 /// One file of a spool.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(crate) fn records(spool: &Path) -> Result<Vec<Record>, String> {
         let path = entry.path();
         let metadata = fs::symlink_metadata(&path).map_err(|e| e.to_string())?;
         let bytes = fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-        let process = read::process(&bytes).map_err(|e| format!("{}: {e}", path.display()))?;
+        let process = terrarium_spool::process(&bytes).map_err(|e| format!("{}: {e}", path.display()))?;
         records.push(Record { mode: metadata.mode(), owner: metadata.uid(), process });
     }
     Ok(records)

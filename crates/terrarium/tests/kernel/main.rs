@@ -24,5 +24,6 @@ mod support;
 mod terminal;
 mod top;
 mod traced;
+mod track;
 mod truth;
 mod view;

@@ -90,11 +90,31 @@ pub(crate) fn terrarium() -> &'static Path {
         let built = if built.exists() { built } else { env!("CARGO_BIN_EXE_terrarium").into() };
         let own = directory().join("terrarium");
         copy(&built, &own);
-        let helper = built.with_file_name("terrarium-nvml");
-        if helper.exists() {
-            copy(&helper, &own.with_file_name("terrarium-nvml"));
+        for beside in ["terrarium-nvml", HOOK] {
+            let beside = built.with_file_name(beside);
+            if beside.exists() {
+                copy(&beside, &own.with_file_name(beside.file_name().unwrap()));
+            }
         }
         own
+    })
+}
+
+const HOOK: &str = "libterrarium_hook.so";
+
+/// The library that records what is loaded, where every user can reach it; `None` if it was not built.
+pub(crate) fn hook() -> Option<PathBuf> {
+    Some(terrarium().with_file_name(HOOK)).filter(|hook| hook.exists())
+}
+
+/// Where the jobs of these tests are recorded: a place that every user may write to, as a site's.
+pub(crate) fn spool() -> &'static Path {
+    static SPOOL: OnceLock<PathBuf> = OnceLock::new();
+    SPOOL.get_or_init(|| {
+        let spool = directory().join("spool");
+        fs::create_dir(&spool).unwrap();
+        fs::set_permissions(&spool, fs::Permissions::from_mode(0o1777)).unwrap();
+        spool
     })
 }
 
@@ -360,6 +380,7 @@ impl Job {
             .env("PATH", std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()))
             .env("HOME", "/nonexistent")
             .env("TERRARIUM_HISTORY", "off")
+            .env("TERRARIUM_SPOOL", spool())
             .env("LC_ALL", "C.UTF-8")
             .env("TERRARIUM_TEST_MARK", &self.mark)
             .envs(self.env.iter().map(|(k, v)| (k, v)))

@@ -13,15 +13,26 @@ pub(crate) type Ref = *mut c_void;
 /// `Py_AuditHookFunction`.
 pub(crate) type AuditHook = unsafe extern "C" fn(*const c_char, Ref, *mut c_void) -> c_int;
 
-/// Names of attributes and entries that are looked up. CPython itself uses all of those that are looked up often, so they are
-/// there anyway, and from 3.12 on they are never freed and belong to no interpreter; before that interpreters share all texts.
+/// `PyMethodDef`: a function that is defined outside of Python.
+#[repr(C)]
+pub(crate) struct Method {
+    pub(crate) name: *const c_char,
+    pub(crate) function: unsafe extern "C" fn(Ref, *const Ref, isize) -> Ref,
+    pub(crate) flags: c_int,
+    pub(crate) doc: *const c_char,
+}
+
+// SAFETY: it is never written.
+unsafe impl Sync for Method {}
+
+/// Names of attributes and entries that are looked up. From 3.12 on, where interpreters may have a GIL each, CPython itself has
+/// these texts, which are never freed and belong to no interpreter; those that it has not are looked up before 3.11 only, or once.
 #[derive(Clone, Copy)]
 pub(crate) enum Name {
     File,
     Initializing,
     Dunder,
     Path,
-    Portions,
     Spec,
     Code,
     Constants,
@@ -37,7 +48,7 @@ pub(crate) enum Name {
 }
 
 /// Their texts, made when they are first used and kept.
-static NAMES: [AtomicPtr<c_void>; 17] = [const { AtomicPtr::new(ptr::null_mut()) }; 17];
+static NAMES: [AtomicPtr<c_void>; 16] = [const { AtomicPtr::new(ptr::null_mut()) }; 16];
 
 impl Name {
     fn text(self) -> &'static CStr {
@@ -46,7 +57,6 @@ impl Name {
             Self::Initializing => c"_initializing",
             Self::Dunder => c"__name__",
             Self::Path => c"__path__",
-            Self::Portions => c"_path",
             Self::Spec => c"__spec__",
             Self::Code => c"co_code",
             Self::Constants => c"co_consts",
@@ -319,6 +329,13 @@ impl Api {
         self.owned(unsafe { (self.PyObject_Type)(object) })
     }
 
+    /// An attribute that is looked up rarely.
+    pub(crate) fn rare_attribute(&self, object: Ref, name: &CStr) -> Option<Owned<'_>> {
+        let name = self.new_text(name)?;
+        // SAFETY: see above.
+        self.owned(unsafe { (self.PyObject_GetAttr)(object, name.object) })
+    }
+
     /// A new number.
     pub(crate) fn new_number(&self, number: c_long) -> Option<Owned<'_>> {
         // SAFETY: see above.
@@ -331,12 +348,10 @@ impl Api {
         self.owned(unsafe { (self.PyUnicode_InternFromString)(text.as_ptr()) })
     }
 
-    /// A new function, from a static definition (`PyMethodDef`); `None` also where there is no `sys.monitoring`.
-    ///
-    /// # Safety
-    /// The definition is valid for ever.
-    pub(crate) unsafe fn new_function(&self, definition: *mut c_void) -> Option<Owned<'_>> {
-        // SAFETY: see above, and the caller's.
+    /// A new function; `None` also where there is no `sys.monitoring`.
+    pub(crate) fn new_function(&self, definition: &'static Method) -> Option<Owned<'_>> {
+        let definition = ptr::from_ref(definition).cast::<c_void>().cast_mut();
+        // SAFETY: see above; CPython does not write to the definition, which lives for ever.
         self.owned(unsafe { self.PyCFunction_NewEx?(definition, ptr::null_mut(), ptr::null_mut()) })
     }
 

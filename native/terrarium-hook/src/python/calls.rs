@@ -1,7 +1,7 @@
 //! Which packages are really called, not only imported: CPython tells of the first call of each function (`sys.monitoring`, from
 //! 3.12 on), and never again of the same. Only if it was asked for.
 
-use core::ffi::{c_char, c_int, c_long, c_void};
+use core::ffi::{c_long, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
@@ -10,7 +10,7 @@ use terrarium_wire::{hash, header, kind};
 
 use crate::state;
 
-use super::api::{Api, Name, Ref};
+use super::api::{Api, Method, Name, Ref};
 use super::watched;
 
 /// Tool numbers that CPython's documentation leaves free, in the order in which they are tried.
@@ -55,18 +55,6 @@ impl Calls {
     }
 }
 
-/// `PyMethodDef`.
-#[repr(C)]
-struct Method {
-    name: *const c_char,
-    function: unsafe extern "C" fn(Ref, *const Ref, isize) -> Ref,
-    flags: c_int,
-    doc: *const c_char,
-}
-
-// SAFETY: it is never written.
-unsafe impl Sync for Method {}
-
 /// A function that takes an array of arguments (METH_FASTCALL).
 static CALLED: Method =
     Method { name: c"terrarium_called".as_ptr(), function: called, flags: 0x80, doc: ptr::null() };
@@ -77,8 +65,7 @@ static DISABLE: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
 /// Asks CPython to tell of calls. With the GIL, and without the lock: Python code of others may run.
 pub(super) fn watch(api: &Api) -> Option<()> {
     let monitoring = api.sys(c"monitoring")?;
-    // SAFETY: the definition is static.
-    let function = unsafe { api.new_function((&raw const CALLED).cast::<c_void>().cast_mut())? };
+    let function = api.new_function(&CALLED)?;
     let name = api.new_text(c"terrarium")?;
     let use_tool = api.attribute(monitoring, Name::UseTool)?;
     let tool = TOOLS.into_iter().find_map(|tool| {
@@ -97,6 +84,7 @@ pub(super) fn watch(api: &Api) -> Option<()> {
 }
 
 /// A function is called for the first time: its code object, and a place in it.
+// SAFETY: called by CPython, with an array of `count` arguments and the GIL.
 unsafe extern "C" fn called(_: Ref, arguments: *const Ref, count: isize) -> Ref {
     let Some(api) = watched() else { return ptr::null_mut() };
     if count > 0 && state::is_on() {

@@ -132,12 +132,15 @@ impl Python {
 }
 
 /// Called for every event, with the GIL: most are none of ours, and are to cost nothing.
+// SAFETY: called by CPython, with a C string and a tuple.
 unsafe extern "C" fn hook(event: *const c_char, arguments: Ref, _: *mut c_void) -> c_int {
-    // SAFETY: a C string; the first bytes tell most events apart.
-    let first = unsafe { event.cast::<[u8; 2]>().read_unaligned() };
-    match &first {
-        b"im" | b"ex" | b"cp" | b"sy" | b"os" => {}
-        _ => return 0,
+    // SAFETY: a C string: where it does not end there is another byte. Two tell most events apart.
+    let begin = unsafe {
+        let first = event.cast::<u8>().read();
+        [first, if first == 0 { 0 } else { event.cast::<u8>().add(1).read() }]
+    };
+    if !matches!(&begin, b"im" | b"ex" | b"cp" | b"sy" | b"os") {
+        return 0;
     }
     // SAFETY: a C string that lives for the call.
     let event = unsafe { CStr::from_ptr(event) }.to_bytes();

@@ -458,7 +458,7 @@ fn origin_of<'a>(api: &Api, module: Ref) -> (u8, &'a [u8]) {
     }
     // A namespace package has a list that is computed anew when a search path changes; what it holds now is enough.
     let path = api.item(namespace, Name::Path);
-    let portions = path.and_then(|path| api.attribute(path, Name::Portions));
+    let portions = path.and_then(|path| api.rare_attribute(path, c"_path"));
     let first = portions.and_then(|portions| api.list_element(portions.get(), 0));
     match first.and_then(|first| api.text(first)) {
         Some(first) => (origin::NAMESPACE, cut(first)),

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::contender::PLAIN;
 use super::place::Place;
-use super::report::{Report, Row};
+use super::report::{Report, Row, number as write};
 use super::samples::{in_turn, interval, paired};
 use crate::Result;
 use process::{Callgrind, Took, number, timed};
@@ -55,6 +55,8 @@ impl Counts {
 /// What there is to measure with.
 struct Bench<'a> {
     scratch: &'a Scratch,
+    /// Cases that are wanted, by a part of their name; none: all.
+    cases: &'a [String],
     python: PathBuf,
     watchers: Vec<Watcher>,
     report: Report,
@@ -70,8 +72,9 @@ fn measure_with(place: &Place, peers: &Peers, python: &Path, counts: Counts) -> 
     let scratch = Scratch::new(place.benches())?;
     let (watchers, absent) = watch::fit(place, peers, &scratch, python)?;
     let report =
-        Report::new("hook", "what it costs to look at a process; of each pair: by plain in the same round");
-    let mut bench = Bench { scratch: &scratch, python: python.to_owned(), watchers, report };
+        Report::new("hook", "what it costs to look at a process; pairs: beside plain in the same round");
+    let mut bench =
+        Bench { scratch: &scratch, cases: peers.cases(), python: python.to_owned(), watchers, report };
 
     bench.processes("python -c pass", &["-c", "pass"], counts.start, "at most 1.01")?;
     if bench.has("numpy") {
@@ -115,7 +118,7 @@ fn measure_with(place: &Place, peers: &Peers, python: &Path, counts: Counts) -> 
     bench.instructions("small modules", &hooks, &words, counts.instructions)?;
 
     let mut report = bench.report;
-    report.note("of each pair: median of the ratios, or differences, of the same round, and where the true median lies");
+    report.note("pairs: median of the ratios, or differences, of the same round; with 95 % the true median lies in the range");
     report.note(format!("{AGAIN}: what is told of two that do not differ"));
     report.absent(&absent);
     Ok(report)
@@ -131,6 +134,15 @@ fn libraries(place: &Place) -> Result<Vec<String>> {
 }
 
 impl Bench<'_> {
+    /// Whether a case is wanted; if so it is about to be measured.
+    fn wants(&self, case: &str) -> bool {
+        let wanted = self.cases.is_empty() || self.cases.iter().any(|part| case.contains(part.as_str()));
+        if wanted {
+            eprintln!("xtask: hook: {case}");
+        }
+        wanted
+    }
+
     fn has(&self, library: &str) -> bool {
         let words = [self.python.as_os_str(), "-c".as_ref(), format!("import {library}").as_ref()]
             .map(OsStr::to_owned);
@@ -149,7 +161,9 @@ impl Bench<'_> {
 
     /// A Python with these arguments: wall and CPU time.
     fn processes<S: AsRef<OsStr>>(&mut self, case: &str, arguments: &[S], runs: u32, bound: &str) -> Result {
-        eprintln!("xtask: hook: {case}");
+        if !self.wants(case) {
+            return Ok(());
+        }
         let words = self.words(arguments);
         let mut recorded = vec![String::new(); self.watchers.len()];
         for (watcher, recorded) in self.watchers.iter().zip(&mut recorded) {
@@ -157,27 +171,15 @@ impl Bench<'_> {
             timed(watcher, self.scratch, &words)?;
             *recorded = watcher.recorded().map_err(|e| format!("{}: {e}", watcher.name))?;
         }
-        let samples = self.in_turn(runs, &self.watchers, &words)?;
-        for (of, unit, value) in [
-            ("wall time", "ms", (|took: &Took| took.wall) as fn(&Took) -> f64),
-            ("CPU time", "ms", |took| took.cpu),
-        ] {
-            let values: Vec<Vec<f64>> = samples.iter().map(|all| all.iter().map(value).collect()).collect();
-            let rows = self.watchers.iter().zip(&values).zip(&recorded);
-            let rows = rows.map(|((who, values), recorded)| {
-                Row::new(&format!("{case}, {of}"), who.name, unit, values).remark(recorded.as_str())
-            });
-            self.report.add(Some(PLAIN), rows.collect());
-            pairs(
-                &mut self.report,
-                &format!("{case}, {of}"),
-                "x",
-                &self.watchers,
-                &values,
-                |a, b| a / b,
-                bound,
-            );
-        }
+        let took = self.in_turn(runs, &self.watchers, &words)?;
+        let samples: Vec<Vec<f64>> = values(&took, |took| took.wall);
+        let rows = self.watchers.iter().zip(&samples).zip(recorded);
+        let rows =
+            rows.map(|((who, walls), recorded)| Row::new(case, who.name, "ms", walls).remark(recorded));
+        self.report.add(Some(PLAIN), rows.collect());
+        pairs(&mut self.report, case, Unit::Ratio, &self.watchers, &samples, bound);
+        let (case, samples) = (format!("{case}, CPU time"), values(&took, |took| took.cpu));
+        pairs(&mut self.report, &case, Unit::Ratio, &self.watchers, &samples, bound);
         Ok(())
     }
 
@@ -192,20 +194,25 @@ impl Bench<'_> {
         for (case, program, runs) in
             [("/bin/true", Path::new("/bin/true"), runs), ("a copy of it", &copy, runs.div_ceil(4))]
         {
-            eprintln!("xtask: hook: {case}");
+            if !self.wants(case) {
+                continue;
+            }
             let samples = self.in_turn(runs, &watchers, &[program])?;
-            let walls: Vec<Vec<f64>> =
-                samples.iter().map(|all| all.iter().map(|took| took.wall * 1e3).collect()).collect();
+            let walls = values(&samples, |took| took.wall * 1e3);
             let rows = watchers.iter().zip(&walls).map(|(who, walls)| Row::new(case, who.name, "us", walls));
             self.report.add(Some(PLAIN), rows.collect());
-            pairs(&mut self.report, case, "us more", &watchers, &walls, |a, b| a - b, "at most 30");
+            pairs(&mut self.report, case, Unit::More("us"), &watchers, &walls, "at most 30");
+            let (case, cpu) = (format!("{case}, CPU time"), values(&samples, |took| took.cpu * 1e3));
+            pairs(&mut self.report, &case, Unit::More("us"), &watchers, &cpu, "at most 30");
         }
         Ok(())
     }
 
     /// A script that prints how many ns each of its deeds took, without and with hooks.
     fn events<S: AsRef<OsStr>>(&mut self, case: &str, script: &[S], runs: u32, bound: &str) -> Result {
-        eprintln!("xtask: hook: {case}");
+        if !self.wants(case) {
+            return Ok(());
+        }
         let (words, watchers) = (self.words(script), self.only(&[PLAIN, AGAIN, EMPTY, OURS]));
         let samples = in_turn(runs, &watchers, |watcher| {
             let ns = number(watcher, self.scratch, &words)?;
@@ -215,7 +222,7 @@ impl Bench<'_> {
         let rows =
             watchers.iter().zip(&samples).map(|(who, samples)| Row::new(case, who.name, "ns", samples));
         self.report.add(Some(PLAIN), rows.collect());
-        pairs(&mut self.report, case, "ns more", &watchers, &samples, |a, b| a - b, bound);
+        pairs(&mut self.report, case, Unit::More("ns"), &watchers, &samples, bound);
         Ok(())
     }
 
@@ -227,18 +234,20 @@ impl Bench<'_> {
         arguments: &[S],
         runs: u32,
     ) -> Result {
+        let case = format!("{case}, instructions");
+        if !self.wants(&case) {
+            return Ok(());
+        }
         let Some(callgrind) = Callgrind::find() else {
-            self.report.note(format!("{case}, instructions: valgrind is not installed"));
+            self.report.note(format!("{case}: valgrind is not installed"));
             return Ok(());
         };
-        eprintln!("xtask: hook: {case}, instructions");
         let words = self.words(arguments);
         let samples = in_turn(runs, watchers, |watcher| {
             let count = callgrind.instructions(watcher, self.scratch, &words)?;
             watcher.clear()?;
             Ok(count / 1e6)
         })?;
-        let case = format!("{case}, instructions");
         let rows = watchers.iter().zip(&samples);
         let rows = rows.map(|(who, counts)| Row::new(&case, who.name, "million", counts));
         self.report.add(Some(PLAIN), rows.collect());
@@ -260,28 +269,46 @@ impl Bench<'_> {
     }
 }
 
+fn values(all: &[Vec<Took>], value: fn(&Took) -> f64) -> Vec<Vec<f64>> {
+    all.iter().map(|all| all.iter().map(value).collect()).collect()
+}
+
+/// What two samples are to each other.
+#[derive(Clone, Copy, Debug)]
+enum Unit {
+    /// One by the other.
+    Ratio,
+    /// One less the other, in this unit.
+    More(&'static str),
+}
+
 /// Adds what each says beside plain in the same round.
 fn pairs(
     report: &mut Report,
     case: &str,
-    unit: &str,
+    unit: Unit,
     watchers: &[Watcher],
     samples: &[Vec<f64>],
-    beside: fn(f64, f64) -> f64,
     bound: &str,
 ) {
     let Some((plain, others)) = samples.split_first() else { return };
     for (watcher, samples) in watchers.iter().skip(1).zip(others) {
-        let values = paired(samples, plain, beside);
-        let (low, high) = interval(&values);
-        let mut remark = format!("95 %: {low:.3} to {high:.3}");
-        if watcher.name == OURS {
-            remark += &format!("; {bound}");
-        }
-        report.add(
-            None,
-            vec![Row::new(&format!("{case}, of each pair"), watcher.name, unit, &values).remark(remark)],
-        );
+        let row =
+            |unit: &str, values: &[f64]| Row::new(&format!("{case}, pairs"), watcher.name, unit, values);
+        let (row, range) = match unit {
+            Unit::Ratio => {
+                let ratios = paired(samples, plain, |a, b| a / b);
+                let (low, high) = interval(&ratios);
+                (row("x", &ratios).of_ratios(), format!("95 %: {low:.3} to {high:.3}"))
+            }
+            Unit::More(unit) => {
+                let more = paired(samples, plain, |a, b| a - b);
+                let (low, high) = interval(&more);
+                (row(&format!("{unit} more"), &more), format!("95 %: {} to {}", write(low), write(high)))
+            }
+        };
+        let bound = if watcher.name == OURS { format!("; {bound}") } else { String::new() };
+        report.add(None, vec![row.remark(range + &bound)]);
     }
 }
 
@@ -316,9 +343,9 @@ mod tests {
         let report = measure_with(&place, &Peers::default(), Path::new("/usr/bin/python3"), counts).unwrap();
         let text = report.to_string();
         for (case, who) in [
-            ("python -c pass, wall time, of each pair", EMPTY),
+            ("python -c pass, pairs", EMPTY),
             ("/bin/true", AGAIN),
-            ("event import, of each pair", EMPTY),
+            ("event import, pairs", EMPTY),
             ("import of a small module", PLAIN),
         ] {
             let row = |line: &&str| line.contains(case) && line.contains(who) && !line.contains("NaN");

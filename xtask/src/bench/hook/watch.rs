@@ -26,7 +26,7 @@ pub(super) const XALT: &str = "XALT";
 pub(super) const XALT_TOP: &str = "XALT, top level";
 pub(super) const CUSTOMS: &str = "Customs";
 
-/// Where the peers of the hook lie; benches/README.md says how to make them.
+/// Where the peers of the hook lie (benches/README.md says how to make them), and what is wanted of its benchmark.
 #[derive(Clone, Debug, Default, Args)]
 pub(in crate::bench) struct Peers {
     /// For `hook`: where an XALT is installed that records every module
@@ -38,16 +38,22 @@ pub(in crate::bench) struct Peers {
     /// For `hook`: a checkout of Customs
     #[arg(long, value_name = "DIR")]
     customs: Option<PathBuf>,
+    /// For `hook`: only cases with this in their name
+    #[arg(long = "case", value_name = "TEXT")]
+    cases: Vec<String>,
 }
 
 impl Peers {
+    pub(super) fn cases(&self) -> &[String] {
+        &self.cases
+    }
+
     /// The flags that say the same.
     pub(in crate::bench) fn flags(&self) -> Vec<OsString> {
-        [("--xalt", &self.xalt), ("--xalt-top", &self.xalt_top), ("--customs", &self.customs)]
-            .into_iter()
-            .filter_map(|(flag, path)| Some([flag.into(), path.as_ref()?.into()]))
-            .flatten()
-            .collect()
+        let peers = [("--xalt", &self.xalt), ("--xalt-top", &self.xalt_top), ("--customs", &self.customs)];
+        let peers = peers.into_iter().filter_map(|(flag, path)| Some([flag.into(), path.as_ref()?.into()]));
+        let cases = self.cases.iter().map(|case| ["--case".into(), case.into()]);
+        peers.chain(cases).flatten().collect()
     }
 }
 
@@ -135,15 +141,24 @@ impl Watcher {
         match self.trace {
             Trace::Nothing => Ok(String::new()),
             _ if files.is_empty() => Err("left no record".to_owned()),
-            Trace::Spool => Ok(format!("{} processes", files.len())),
-            Trace::Xalt => Ok(format!("{} processes, {} modules", named("run."), named("pkg."))),
+            Trace::Spool => {
+                let mut modules = 0;
+                for path in &files {
+                    let bytes = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
+                    let process = terrarium_wire::read::process(&bytes);
+                    let process = process.map_err(|e| format!("{}: {e}", path.display()))?;
+                    modules += process.modules.iter().filter(|module| module.is_loaded()).count();
+                }
+                Ok(format!("records: {}, modules: {modules}", files.len()))
+            }
+            Trace::Xalt => Ok(format!("records: {}, modules: {}", named("run."), named("pkg."))),
             Trace::Customs => {
                 let texts = files.iter().filter_map(|path| std::fs::read_to_string(path).ok());
                 let names: usize = texts
                     .filter_map(|text| serde_json::from_str::<Vec<String>>(&text).ok())
                     .map(|l| l.len())
                     .sum();
-                Ok(format!("{} processes, {names} of 95 libraries", files.len()))
+                Ok(format!("records: {}, libraries: {names}", files.len()))
             }
         }
     }

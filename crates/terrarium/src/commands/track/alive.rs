@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use terrarium_wire::read::{End, Process};
+use terrarium_spool::{End, Process};
 
 /// Ticks of a second in /proc, on every architecture.
 const TICKS: u64 = 100;
@@ -51,15 +51,14 @@ fn started(proc: &Path, directory: &Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use terrarium_spool::sample::Sample;
     use terrarium_wire::header::{AT_ENDING, AT_PID, AT_START};
-    use terrarium_wire::read;
-    use terrarium_wire::sample::Sample;
 
     /// This test's own process, with what is changed in its record.
     fn running(change: impl Fn(Sample) -> Sample) -> bool {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         let sample = Sample::new().short(AT_PID, std::process::id()).long(AT_START, now.as_nanos() as u64);
-        let process = read::process(&change(sample).bytes()).unwrap();
+        let process = terrarium_spool::process(&change(sample).bytes()).unwrap();
         is_running(&process, fs::metadata("/proc/self").unwrap().uid(), None, Path::new("/proc"))
     }
 

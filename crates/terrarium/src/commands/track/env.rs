@@ -206,21 +206,6 @@ mod tests {
     }
 
     #[test]
-    fn csh_takes_it_too() {
-        let Some(csh) = ["tcsh", "csh", "bsd-csh"].into_iter().find(|csh| {
-            Command::new(csh).args(["-fc", "exit 0"]).status().is_ok_and(|status| status.success())
-        }) else {
-            eprintln!("skipped: no csh is installed");
-            return;
-        };
-        let (_directory, hook, spool) = place();
-        let own = text(EnvFormat::Csh, &hook, &spool).unwrap();
-        let twice = format!("{own}\n{own}\necho \"$LD_PRELOAD|$TERRARIUM_SPOOL\"\n");
-        let got = after(&[csh, "-f"], &twice, &[("LD_PRELOAD", "")]);
-        assert_eq!(got, format!("{}|{}\n", hook.display(), spool.display()));
-    }
-
-    #[test]
     fn slurms_prolog_prints_what_slurm_takes() {
         let (_directory, hook, spool) = place();
         let text = text(EnvFormat::Slurm, &hook, &spool).unwrap();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use terrarium_wire::read::{End, Extent, Job, Module, State, Stopped, Text};
+use terrarium_spool::{End, Extent, Job, Module, State, Stopped, Text};
 
 use super::packages::importer;
 use super::spool::Found;
@@ -224,7 +224,7 @@ fn module(found: &Found, module: &Module) -> ModuleObject {
         state: state(module.state),
         direct: module.direct,
         place: module.place.name(),
-        imported_by: importer(&found.process, &module.importer).map(|name| name.into_owned()),
+        imported_by: importer(&found.process, &module.importer),
         origin_kind: origin.map(|origin| origin.kind.name()),
         origin: origin.map(|origin| text(&origin.path)).filter(|path| !path.is_empty()),
         started_us: module.started_us,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use terrarium_wire::read::{Importer, Module, Origin, Place, Process, Text};
+use terrarium_spool::{Importer, Module, Origin, Place, Process, Text};
 
 /// A top-level module with all below it.
 #[derive(Debug, PartialEq, Eq)]
@@ -61,15 +61,17 @@ pub(super) fn packages(process: &Process) -> Vec<Package<'_>> {
     packages
 }
 
+/// A name is shown that far where it is not the module's own: one long name may have imported all others.
+const LONGEST: usize = 256;
+
 /// The importer's name, if there is one.
-pub(super) fn importer<'a>(
-    process: &'a Process,
-    importer: &'a Importer<Text>,
-) -> Option<std::borrow::Cow<'a, str>> {
-    match importer {
-        Importer::Nobody => None,
-        Importer::Main => Some("__main__".into()),
-        Importer::Named(name) => Some(name.to_text()),
-        Importer::Module(number) => process.modules.get(*number).map(|module| module.name.to_text()),
-    }
+pub(super) fn importer(process: &Process, importer: &Importer<Text>) -> Option<String> {
+    let name = match importer {
+        Importer::Nobody => return None,
+        Importer::Main => return Some("__main__".to_owned()),
+        Importer::Named(name) => name,
+        Importer::Module(number) => &process.modules.get(*number)?.name,
+    };
+    let name = name.as_bytes();
+    Some(String::from_utf8_lossy(&name[..name.len().min(LONGEST)]).into_owned())
 }

@@ -9,9 +9,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use terrarium_jail::track::RunDirectory;
+use terrarium_spool::{Header, MOST_BYTES, Process, ReadError};
 use terrarium_sys::fds::{is_open_to_write, open_plain};
 use terrarium_wire::header;
-use terrarium_wire::read::{self, Header, MOST_BYTES, Process, ReadError};
 
 use crate::error::CliError;
 
@@ -57,7 +57,7 @@ pub(super) fn read(path: &Path) -> Result<Found, Unread> {
     let mapped = is_open_to_write(&file);
     let mut bytes = Vec::new();
     file.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
-    match read::process(&bytes) {
+    match terrarium_spool::process(&bytes) {
         Ok(process) => Ok(Found { path: path.to_owned(), owner: metadata.uid(), mapped, process }),
         Err(error @ (ReadError::NotASpoolFile | ReadError::Empty)) => Err(Unread::Foreign(error)),
         Err(error) => Err(Unread::Failed(error.to_string())),

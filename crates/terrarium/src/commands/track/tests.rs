@@ -6,10 +6,10 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use terrarium_spool::MOST_BYTES;
+use terrarium_spool::sample::{By, Sample};
 use terrarium_wire::header::{self, ending, flag};
 use terrarium_wire::kind;
-use terrarium_wire::read::{self, MOST_BYTES};
-use terrarium_wire::sample::{By, Sample};
 
 use super::spool::{self, Found, Unread};
 use super::{json, show, text};
@@ -52,7 +52,7 @@ fn sample() -> Sample {
 }
 
 fn found(bytes: &[u8]) -> Found {
-    let process = read::process(bytes).unwrap();
+    let process = terrarium_spool::process(bytes).unwrap();
     Found { path: PathBuf::from("/spool/4711-1.spool"), owner: 1000, mapped: Some(false), process }
 }
 

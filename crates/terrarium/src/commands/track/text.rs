@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use terrarium_core::Bytes;
 use terrarium_core::duration::HumanDuration;
-use terrarium_wire::kind;
-use terrarium_wire::read::{
+use terrarium_spool::{
     BatchSystem, End, Extent, Module, Origin, OriginKind, Place, Process, State, Stopped, Text,
 };
+use terrarium_wire::kind;
 use unicode_width::UnicodeWidthStr;
 
 use super::packages::{Package, importer, packages};
@@ -273,7 +273,7 @@ fn row(process: &Process, package: &Package<'_>) -> [String; 5] {
 
 /// Whether the first that imported it was the program or the user's code.
 fn imported_directly(process: &Process, module: &Module) -> bool {
-    use terrarium_wire::read::Importer;
+    use terrarium_spool::Importer;
     match &module.importer {
         Importer::Main => true,
         Importer::Module(number) => process.modules.get(*number).is_some_and(|by| by.place == Place::Own),

@@ -1,11 +1,11 @@
 //! What a process says in a file is what is read from it, whatever else is in the file.
 
-use terrarium_wire::header::{self, ending, flag};
-use terrarium_wire::kind::{self, import, origin};
-use terrarium_wire::read::{
+use terrarium_spool::sample::{By, Sample};
+use terrarium_spool::{
     End, Importer, Module, OriginKind, Place, Process, ReadError, State, Stopped, process,
 };
-use terrarium_wire::sample::{By, Sample};
+use terrarium_wire::header::{self, ending, flag};
+use terrarium_wire::kind::{self, import, origin};
 
 const SITE: &str = "/venv/lib/python3.11/site-packages";
 
@@ -259,4 +259,43 @@ fn a_field_that_makes_no_sense_ends_the_reading() {
         assert_eq!(found.stopped, Stopped::Malformed { offset });
         assert_eq!(found.modules.len(), 1);
     }
+}
+
+/// The hexdump in the reference, byte for byte.
+#[test]
+fn the_example_in_the_reference() {
+    let mut sample = Sample::new()
+        .short(header::AT_FLAGS, flag::PYTHON)
+        .short(header::AT_PID, 4711)
+        .short(header::AT_PARENT, 4700)
+        .long(header::AT_START, 1_795_328_000_500_000_000)
+        .long(header::AT_ID, 0x1122_3344_5566_7788)
+        .short(header::AT_USER, 1000)
+        .long(header::AT_LAST, 2_500_000)
+        .short(header::AT_IMPORTS, 2)
+        .short(header::AT_MODULES, 1)
+        .text(kind::HOST, "node7");
+    sample.import(1_000, By::Main, 0, b"yaml").unwrap();
+    sample.loaded(1_200, 0, origin::FILE, b"/v/lib/yaml.py");
+    sample.import(2_500, By::Module(0), 0, b"yaml.reader").unwrap();
+    let page = include_str!("../../../docs/reference/spool.md");
+    let (_, dump) = page.split_once("```text\n").unwrap();
+    let (dump, _) = dump.split_once("```").unwrap();
+    let mut bytes = Vec::new();
+    for line in dump.lines() {
+        let (offset, rest) = line.split_once("  ").unwrap();
+        bytes.resize(usize::from_str_radix(offset, 16).unwrap(), 0);
+        let (numbers, _) = rest.split_once("  |").unwrap();
+        bytes.extend(numbers.split_whitespace().map(|byte| u8::from_str_radix(byte, 16).unwrap()));
+    }
+    let written = sample.bytes();
+    let dumped: Vec<String> = written[..0x150]
+        .chunks(16)
+        .enumerate()
+        .map(|(i, row)| format!("{:04x} {row:02x?}", i * 16))
+        .collect();
+    assert_eq!(bytes, written[..bytes.len()], "\n{}", dumped.join("\n"));
+    assert!(written[bytes.len()..].iter().all(|byte| *byte == 0));
+    let found = process(&bytes).unwrap();
+    assert_eq!((found.pid, found.modules.len(), found.stopped), (4711, 2, Stopped::End));
 }

@@ -1,7 +1,9 @@
-//! The reading side: from the bytes of a file to what they say of a process.
+//! Reads spool files: from the bytes of a file to what they say of a process.
 //!
 //! Whoever may write to the spool may write anything there. Nothing here panics on it or takes more memory than a fixed
 //! multiple of what was given, and a file that was cut or changed is read up to its last whole record ([`Stopped`]).
+
+#![forbid(unsafe_code)]
 
 mod assemble;
 mod direct;
@@ -11,6 +13,8 @@ mod job;
 mod process;
 mod records;
 mod text;
+
+pub mod sample;
 
 pub use assemble::process;
 pub use direct::Places;
@@ -47,7 +51,7 @@ pub enum ReadError {
     /// From a later version of the format.
     #[error(
         "it has version {version} of the format, and this reader knows versions up to {}",
-        crate::header::VERSION
+        terrarium_wire::header::VERSION
     )]
     Newer {
         /// Its version.

@@ -114,7 +114,7 @@ impl Python {
 /// What Python was told to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Main {
-    /// See [`crate::kind::main`].
+    /// See [`terrarium_wire::kind::main`].
     pub kind: u8,
     /// Script or module; empty if there is none.
     pub name: Text,

@@ -6,10 +6,10 @@ use examine::{examine, seeds};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use terrarium_spool::sample::{By, Sample};
+use terrarium_spool::{Importer, Origin, OriginKind, Record, Records, State, Stopped, process};
 use terrarium_wire::header::LENGTH;
 use terrarium_wire::kind::origin;
-use terrarium_wire::read::{Importer, Origin, OriginKind, Record, Records, State, Stopped, process};
-use terrarium_wire::sample::{By, Sample};
 use terrarium_wire::{LONGEST, REMEMBERED, check};
 
 /// The same cases in each run: a 16-bit check passes some change in 65,536, and a test must not fail one day in a hundred.

@@ -2,8 +2,8 @@
 
 use super::fields::{Fields, Last};
 use super::{Header, MOST_BYTES, ReadError};
-use crate::kind::{self, importer, variable};
-use crate::{CONTINUED, LONGEST, check, chunk};
+use terrarium_wire::kind::{self, importer, variable};
+use terrarium_wire::{CONTINUED, LONGEST, check, chunk};
 
 /// Why there are no more records. Offsets are in bytes from the start of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +40,9 @@ pub enum Importer<T> {
     Module(usize),
 }
 
-/// What one record says; see [`crate::kind`]. Times are microseconds since the start.
+/// What one record says; see [`terrarium_wire::kind`]. Times are microseconds since the start.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "crate::kind says it")]
+#[expect(missing_docs, reason = "terrarium_wire::kind says it")]
 pub enum Record<'a> {
     Host(&'a [u8]),
     Program(&'a [u8]),

@@ -1,9 +1,9 @@
 //! What holds for any bytes whatever, and files to begin with: the tests and the fuzzer use both.
 
+use terrarium_spool::sample::{By, Sample};
+use terrarium_spool::{Importer, MOST_MODULES, MOST_TEXT, Process, Record, Records, Stopped, process};
 use terrarium_wire::header::{self, ending, flag};
 use terrarium_wire::kind::{self, import, origin};
-use terrarium_wire::read::{Importer, MOST_MODULES, MOST_TEXT, Process, Record, Records, Stopped, process};
-use terrarium_wire::sample::{By, Sample};
 
 /// Reads the bytes in every way that there is. Panics if something does not hold.
 pub(crate) fn examine(bytes: &[u8]) {

@@ -6,8 +6,8 @@ use super::process::{Dropped, End, Extent, Main, Module, Origin, OriginKind, Pla
 use super::{
     Header, Importer, MOST_MODULES, MOST_TEXT, ReadError, Record, Records, Stopped, Text, direct, job,
 };
-use crate::header::{ending, flag};
-use crate::kind::{import, origin};
+use terrarium_wire::header::{ending, flag};
+use terrarium_wire::kind::{import, origin};
 
 /// All that a file says of its process, up to the last whole record.
 pub fn process(bytes: &[u8]) -> Result<Process, ReadError> {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::process::{Module, Origin, OriginKind, Place, Process, Python, State};
 use super::{Importer, Record, Records};
-use crate::kind;
+use terrarium_wire::kind;
 
 /// Where the code of others lies.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! The header as it stands.
 
 use super::ReadError;
-use crate::header::{self as at, MAGIC, VERSION, flag};
+use terrarium_wire::header::{self as at, MAGIC, VERSION, flag};
 
 /// The fixed fields of a file. What is 0 was not written (yet).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct Header {
     pub user: u32,
     /// Nanoseconds from the start to the end.
     pub ended: u64,
-    /// See [`crate::header::ending`].
+    /// See [`terrarium_wire::header::ending`].
     pub ending: u32,
     /// The exit status that went with it.
     pub status: u32,

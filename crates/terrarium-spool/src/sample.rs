@@ -1,8 +1,8 @@
 //! Writes spool files in memory, byte for byte as a process would: for tests, fuzzers and examples.
 
-use crate::header::{AT_LENGTH, AT_VERSION, LENGTH, MAGIC, VERSION};
-use crate::kind::{self, importer};
-use crate::{CONTINUED, Put, Shared, chunk};
+use terrarium_wire::header::{AT_LENGTH, AT_VERSION, LENGTH, MAGIC, VERSION};
+use terrarium_wire::kind::{self, importer};
+use terrarium_wire::{CONTINUED, Put, Shared, chunk};
 
 /// A file in the making.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct Sample {
 
 /// Who imports, in a [`Sample`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "crate::kind::importer says it")]
+#[expect(missing_docs, reason = "terrarium_wire::kind::importer says it")]
 pub enum By<'a> {
     Nobody,
     Main,
@@ -87,7 +87,7 @@ impl Sample {
             }
             // What was tried leaves bytes behind.
             self.bytes[self.at..end].fill(0);
-            let mut room = vec![0; crate::LONGEST + 8];
+            let mut room = vec![0; terrarium_wire::LONGEST + 8];
             let mut put = Put::new(&mut room, kind);
             fields(&mut put);
             if put.end().is_none() {

@@ -1,6 +1,6 @@
 //! The fields of one record, one after the other.
 
-use crate::REMEMBERED;
+use terrarium_wire::REMEMBERED;
 
 /// What is left of a payload. `None` from any of these: the field is not there whole, or makes no sense.
 #[derive(Clone, Copy, Debug)]
