@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use terrarium_wire::read::{self, End, Process};
+use terrarium_spool::{End, Process};
 
 /// The C library of RHEL 7: whatever came later is not asked for.
 const GLIBC: (u32, u32) = (2, 17);
@@ -130,7 +130,8 @@ fn spool() -> tempfile::TempDir {
 
 fn processes(spool: &Path) -> Vec<Process> {
     let files = fs::read_dir(spool).unwrap().map(|entry| entry.unwrap().path());
-    let mut all: Vec<Process> = files.map(|file| read::process(&fs::read(file).unwrap()).unwrap()).collect();
+    let mut all: Vec<Process> =
+        files.map(|file| terrarium_spool::process(&fs::read(file).unwrap()).unwrap()).collect();
     all.sort_by_key(|process| process.pid);
     all
 }

@@ -145,7 +145,7 @@ impl Watcher {
                 let mut modules = 0;
                 for path in &files {
                     let bytes = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
-                    let process = terrarium_wire::read::process(&bytes);
+                    let process = terrarium_spool::process(&bytes);
                     let process = process.map_err(|e| format!("{}: {e}", path.display()))?;
                     modules += process.modules.iter().filter(|module| module.is_loaded()).count();
                 }
