@@ -5,6 +5,7 @@ mod cgroup;
 mod check;
 mod endings;
 mod matrix;
+mod never;
 mod pythons;
 mod spool;
 mod support;

@@ -1,11 +1,13 @@
 //! CPython's own functions, as far as they are the same from 3.8 on. No structure of it is looked into.
 
 use core::ffi::{CStr, c_char, c_int, c_long, c_void};
-use core::mem::transmute_copy;
+use core::mem::{MaybeUninit, transmute_copy};
 use core::sync::atomic::{AtomicPtr, Ordering};
 use core::{ptr, slice};
 
 use crate::elf::{self, Object};
+
+use super::entry::{self, Allocator};
 
 /// A `PyObject *`.
 pub(crate) type Ref = *mut c_void;
@@ -104,6 +106,8 @@ macro_rules! functions {
 functions! {
     fn PySys_AddAuditHook(AuditHook, *mut c_void) -> c_int;
     fn Py_IsInitialized() -> c_int;
+    fn PyMem_GetAllocator(c_int, *mut Allocator);
+    fn PyMem_SetAllocator(c_int, *mut Allocator);
     fn Py_GetVersion() -> *const c_char;
     fn Py_DecRef(Ref);
     fn PySys_GetObject(*const c_char) -> Ref;
@@ -188,10 +192,29 @@ impl Api {
         Self::of(object)
     }
 
+    /// What `PyMem_RawMalloc` and `PyMem_RawFree` use now.
+    pub(super) fn raw_allocator(&self) -> Allocator {
+        let mut allocator = MaybeUninit::uninit();
+        // SAFETY: CPython fills in the structure, also before it is initialised: there always is such an allocator.
+        unsafe {
+            (self.PyMem_GetAllocator)(0, allocator.as_mut_ptr());
+            allocator.assume_init()
+        }
+    }
+
+    /// Sets it.
+    pub(super) fn set_raw_allocator(&self, mut allocator: Allocator) {
+        // SAFETY: it is copied; its functions do what the ones before them do.
+        unsafe { (self.PyMem_SetAllocator)(0, &raw mut allocator) };
+    }
+
     /// Adds an audit hook. Only before the interpreter is initialised: then nobody can object and no thread is needed.
     pub(crate) fn add_audit_hook(&self, hook: AuditHook) -> bool {
         // SAFETY: both may be called before initialisation.
-        unsafe { (self.Py_IsInitialized)() == 0 && (self.PySys_AddAuditHook)(hook, ptr::null_mut()) == 0 }
+        unsafe {
+            (self.Py_IsInitialized)() == 0
+                && entry::noted(self, || (self.PySys_AddAuditHook)(hook, ptr::null_mut()) == 0)
+        }
     }
 
     /// Such as `3.11.7 (main, …) [GCC …]`.

@@ -8,6 +8,7 @@
 mod api;
 mod calls;
 mod code;
+mod entry;
 mod importer;
 mod modules;
 mod open;
@@ -145,6 +146,11 @@ unsafe extern "C" fn hook(event: *const c_char, arguments: Ref, _: *mut c_void) 
     // SAFETY: a C string that lives for the call.
     let event = unsafe { CStr::from_ptr(event) }.to_bytes();
     let act: fn(&mut State, &Api, Ref, &[u8]) = match event {
+        // Also where nothing is recorded.
+        b"cpython._PySys_ClearAuditHooks" => {
+            watched().inspect(|api| entry::before_free(api));
+            return 0;
+        }
         b"import" => imported,
         b"exec" => executed,
         b"cpython.run_file" | b"cpython.run_module" | b"cpython.run_command" | b"cpython.run_stdin" => told,

@@ -21,7 +21,7 @@ for number in range(1, 65):
     action = Action()
     if libc.sigaction(number, None, ctypes.byref(action)) == 0:
         default = action.handler in (None, 1)
-        print(number, action.handler if default else "set", hex(action.flags & 0xFFFFFFFF), list(action.mask)[:2])
+        print(number, action.handler if default else "set", hex(action.flags & 0xFFFFFFFF), action.mask[0])
 print(sorted(os.listdir("/proc/self/fd")), [resource.getrlimit(limit) for limit in range(16)])
 print(os.getpriority(os.PRIO_PROCESS, 0), sorted(os.sched_getaffinity(0)), os.getcwd())
 print([thread.name for thread in threading.enumerate()], os.listdir("/proc/self/task").__len__())
