@@ -357,7 +357,7 @@ _arguments "${_arguments_options[@]}" : \
 '--help[Print help (see more with '\''--help'\'')]' \
 '-V[Print version]' \
 '--version[Print version]' \
-'*::what -- A record, the PID of a process whose newest record is shown, or a directory of records \[default\: the spools\]:_files' \
+'*::what -- A record, the PID of a process whose newest record is shown, or a directory of records \[default\: the newest in the spools\]:_files' \
 && ret=0
 ;;
 (env)

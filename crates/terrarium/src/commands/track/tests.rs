@@ -304,6 +304,16 @@ fn a_narrow_terminal_has_the_ends_of_paths() {
     for room in 0..40 {
         view(room);
     }
+    let path = format!("{SITE}/numpy/linalg/__init__.py");
+    for room in 1..=path.len() {
+        let short = text::shortened(&path, room);
+        let (head, tail) = short.split_once('…').unwrap_or((&path, ""));
+        assert!(
+            short.chars().count() <= room && path.starts_with(head) && path.ends_with(tail),
+            "{room}: {short}"
+        );
+    }
+    assert_eq!(text::shortened(&path, 30), "/home/…/linalg/__init__.py");
 }
 
 #[test]

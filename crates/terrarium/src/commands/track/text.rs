@@ -384,20 +384,20 @@ fn table_of(
 }
 
 /// A path without its middle: both ends tell more.
-fn shortened(path: &str, room: usize) -> String {
-    if path.width() <= room {
-        return path.to_owned();
-    }
+pub(super) fn shortened(path: &str, room: usize) -> String {
     let mut kept = path.to_owned();
-    let mut parts: Vec<&str> = path.split('/').collect();
-    while parts.len() > 3 && kept.width() > room {
-        let middle = parts.len() / 2;
-        parts.remove(middle);
-        let middle = parts.len() / 2;
-        kept = [&parts[..middle], &["…"], &parts[middle..]].concat().join("/");
+    let parts: Vec<&str> = path.split('/').collect();
+    let (mut head, mut tail) = parts.split_at(parts.len() / 2);
+    while kept.width() > room && head.len() + tail.len() > 3 {
+        if head.len() < tail.len() {
+            tail = &tail[1..];
+        } else {
+            head = &head[..head.len() - 1];
+        }
+        kept = [head, &["…"], tail].concat().join("/");
     }
     // One long name: its end tells the file.
-    while kept.width() > room {
+    while kept.width() > room.max(1) {
         let from = kept.char_indices().nth(2).map_or(kept.len(), |(at, _)| at);
         kept = format!("…{}", &kept[from..]);
     }
