@@ -129,12 +129,7 @@ impl Tracked {
         };
         match RunDirectory::make(&track.spool, job) {
             Ok(directory) => (Tracked::To(directory), view),
-            Err(error) => {
-                // What was made of it is of no use.
-                let _ = fs::remove_file(track.spool.join(name(job)).join(DROPS));
-                let _ = fs::remove_dir(track.spool.join(name(job)));
-                not(format!("no directory could be made in {}: {error}", track.spool.display()))
-            }
+            Err(error) => not(format!("no directory could be made in {}: {error}", track.spool.display())),
         }
     }
 

@@ -11,6 +11,12 @@ use terrarium_wire::kind::{import, origin};
 
 /// All that a file says of its process, up to the last whole record.
 pub fn process(bytes: &[u8]) -> Result<Process, ReadError> {
+    process_forked(bytes, &|_| false)
+}
+
+/// As [`process`], of a process that was made by fork: code that its parent had loaded imports here as well. `is_own` says of a
+/// module's name whether it is the user's own code in a process that this one descends from, see [`Process::own_modules`].
+pub fn process_forked(bytes: &[u8], is_own: &dyn Fn(&[u8]) -> bool) -> Result<Process, ReadError> {
     let (header, records) = Records::of(bytes)?;
     let again = records.clone();
     let mut builder = Builder { process: start(&header), text: 0, last_begun: None };
@@ -20,7 +26,7 @@ pub fn process(bytes: &[u8]) -> Result<Process, ReadError> {
         Stopped::End => u64::MAX,
         Stopped::Torn { offset } | Stopped::Malformed { offset } | Stopped::TooMuch { offset } => offset,
     };
-    direct::mark(&mut process, again, end);
+    direct::mark(&mut process, again, end, is_own);
     Ok(process)
 }
 
@@ -256,7 +262,7 @@ impl Builder {
         let (job, rank) = (job::job(&variable), job::rank(&variable));
         (process.job, process.rank) = (job, rank);
         mapped(&mut process);
-        let abnormal = !matches!(process.end, End::Exited { .. } | End::Finished);
+        let abnormal = matches!(process.end, End::Unknown | End::Other(_));
         if let Some(module) = last_begun.and_then(|last| process.modules.get_mut(last))
             && abnormal
             && module.state == State::NotLoaded

@@ -9,6 +9,9 @@ use super::process::{Module, Origin, OriginKind, Place, Process, Python, State};
 use super::{Importer, Record, Records};
 use terrarium_wire::kind;
 
+/// Whether the module of a name was the user's own before a fork.
+type IsOwn<'a> = &'a dyn Fn(&[u8]) -> bool;
+
 /// Where the code of others lies.
 #[derive(Clone, Debug)]
 pub struct Places<'a> {
@@ -55,10 +58,18 @@ impl<'a> Places<'a> {
     fn of_module(&self, module: &Module) -> Place {
         match &module.origin {
             None => Place::Unknown,
+            // What Cython makes for itself is nobody's.
+            Some(Origin { kind: OriginKind::NoFile, .. }) if is_cythons(module.name.as_bytes()) => {
+                Place::Unknown
+            }
             Some(Origin { kind: OriginKind::BuiltIn | OriginKind::NoFile, .. }) => Place::Standard,
             Some(Origin { path, .. }) => self.of_file(path.as_bytes()),
         }
     }
+}
+
+fn is_cythons(name: &[u8]) -> bool {
+    name == b"cython_runtime" || name.starts_with(b"_cython_")
 }
 
 fn is_library(parts: &[&[u8]]) -> bool {
@@ -71,14 +82,14 @@ fn trim_slashes(path: &[u8]) -> &[u8] {
 }
 
 /// Sets what is direct and what is the user's own. `records` are those that the modules came from; those from `end` on are not
-/// looked at.
-pub(super) fn mark(process: &mut Process, records: Records<'_>, end: u64) {
+/// looked at. `is_own` tells of the names of code that was loaded before a fork.
+pub(super) fn mark(process: &mut Process, records: Records<'_>, end: u64, is_own: IsOwn<'_>) {
     let places = Places::of(&process.python);
     let place: Vec<Place> = process.modules.iter().map(|module| places.of_module(module)).collect();
     // A namespace is a directory: there is no code in it that could import.
     let is_code = |module: &Module| module.origin.as_ref().is_some_and(|o| o.kind != OriginKind::Namespace);
     let own = process.modules.iter().zip(&place).map(|(m, place)| *place == Place::Own && is_code(m));
-    let direct = direct(process, &places, &own.collect::<Vec<bool>>(), records, end);
+    let direct = direct(process, &places, &own.collect::<Vec<bool>>(), records, end, is_own);
     for (module, (place, direct)) in process.modules.iter_mut().zip(place.into_iter().zip(direct)) {
         (module.place, module.direct) = (place, direct);
     }
@@ -90,6 +101,7 @@ fn direct(
     own: &[bool],
     mut records: Records<'_>,
     end: u64,
+    is_own: IsOwn<'_>,
 ) -> Vec<bool> {
     let mut tree = Tree::of(&process.modules, own);
     let mut direct = Vec::with_capacity(process.modules.len());
@@ -97,7 +109,7 @@ fn direct(
         let is_direct = match &module.importer {
             Importer::Main => true,
             Importer::Module(number) => own.get(*number).is_some_and(|own| *own),
-            Importer::Named(name) => tree.find(name.as_bytes()).is_some_and(|node| tree.nodes[node].own),
+            Importer::Named(name) => tree.is_own(name.as_bytes()) || is_own(name.as_bytes()),
             Importer::Nobody => false,
         };
         if let Some(node) = tree.of_module[number].filter(|_| is_direct) {
@@ -109,7 +121,7 @@ fn direct(
         && let Some(record) = records.next()
     {
         if let Record::Names { importer, file, names } = record
-            && let Some(package) = code(&tree, process, places, own, &importer, file)
+            && let Some(package) = code(&tree, process, places, own, (&importer, file), is_own)
         {
             for name in names {
                 tree.mark_names(package, name);
@@ -127,8 +139,8 @@ fn code(
     process: &Process,
     places: &Places<'_>,
     own: &[bool],
-    importer: &Importer<&[u8]>,
-    file: &[u8],
+    (importer, file): (&Importer<&[u8]>, &[u8]),
+    is_own: IsOwn<'_>,
 ) -> Option<usize> {
     let is_package = |file: &[u8]| file_name(file).starts_with(b"__init__.");
     let package = |node: usize, file: &[u8]| if is_package(file) { node } else { tree.nodes[node].parent };
@@ -141,9 +153,8 @@ fn code(
             is_own.then(|| tree.of_module[*number].map_or(ROOT, |node| package(node, file)))
         }
         Importer::Named(name) => {
-            let node = tree.find(name);
-            let is_own = places.of_file(file) == Place::Own || node.is_some_and(|node| tree.nodes[node].own);
-            is_own.then(|| node.map_or(ROOT, |node| package(node, file)))
+            let is_own = places.of_file(file) == Place::Own || tree.is_own(name) || is_own(name);
+            is_own.then(|| tree.find(name).map_or(ROOT, |node| package(node, file)))
         }
         Importer::Nobody => (places.of_file(file) == Place::Own).then_some(ROOT),
     }
@@ -225,6 +236,10 @@ impl<'a> Tree<'a> {
 
     fn find(&self, name: &[u8]) -> Option<usize> {
         parts(name).try_fold(ROOT, |node, part| self.children.get(&(node, part)).copied())
+    }
+
+    fn is_own(&self, name: &[u8]) -> bool {
+        self.find(name).is_some_and(|node| self.nodes[node].own)
     }
 
     /// A module that is direct has direct parents.

@@ -16,7 +16,7 @@ mod text;
 
 pub mod sample;
 
-pub use assemble::process;
+pub use assemble::{process, process_forked};
 pub use direct::Places;
 pub use header::Header;
 pub use job::{BatchSystem, Job, Rank};

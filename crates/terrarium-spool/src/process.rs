@@ -68,6 +68,13 @@ pub struct Process {
     pub stopped: Stopped,
 }
 
+impl Process {
+    /// Names of the modules that are the user's own code.
+    pub fn own_modules(&self) -> impl Iterator<Item = &Text> {
+        self.modules.iter().filter(|module| module.place == Place::Own).map(|module| &module.name)
+    }
+}
+
 /// What is recorded at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
@@ -206,7 +213,7 @@ pub enum Place {
     Installed,
     /// Of Python itself.
     Standard,
-    /// It has no origin that is known.
+    /// It has no origin that is known, or was made by other code.
     Unknown,
 }
 

@@ -2,7 +2,7 @@
 
 use terrarium_spool::sample::{By, Sample};
 use terrarium_spool::{
-    End, Importer, Module, OriginKind, Place, Process, ReadError, State, Stopped, process,
+    End, Importer, Module, OriginKind, Place, Process, ReadError, State, Stopped, process, process_forked,
 };
 use terrarium_wire::header::{self, ending, flag};
 use terrarium_wire::kind::{self, import, origin};
@@ -122,6 +122,7 @@ fn what_was_being_imported_at_an_abnormal_end() {
     };
     assert_eq!(crashed(|s| s, false), State::Underway);
     assert_eq!(crashed(|s| s.short(header::AT_ENDING, ending::EXIT), false), State::NotLoaded);
+    assert_eq!(crashed(|s| s.long(header::AT_EXEC, 1 << 40), false), State::NotLoaded);
     assert_eq!(crashed(|s| s, true), State::NotLoaded);
     assert_eq!(crashed(|s| s.object("/home/u/broken.so"), false), State::Loaded);
 }
@@ -259,6 +260,19 @@ fn a_field_that_makes_no_sense_ends_the_reading() {
         assert_eq!(found.stopped, Stopped::Malformed { offset });
         assert_eq!(found.modules.len(), 1);
     }
+}
+
+#[test]
+fn code_from_before_a_fork_imports_as_well() {
+    let mut sample = sample().short(header::AT_FLAGS, flag::PYTHON | flag::FORKED);
+    sample.file(1, By::Named("app.util"), "yaml", &format!("{SITE}/yaml/__init__.py"));
+    sample.file(20, By::Named("pandas"), "numpy", &format!("{SITE}/numpy/__init__.py"));
+    sample.file(40, By::Nobody, "six", &format!("{SITE}/six.py"));
+    sample.names(By::Named("app.util"), "", &["six"]);
+    let bytes = sample.bytes();
+    assert_eq!(direct(&process(&bytes).unwrap()), [""; 0]);
+    let found = process_forked(&bytes, &|name| name == b"app.util").unwrap();
+    assert_eq!(direct(&found), ["yaml", "six"]);
 }
 
 /// The hexdump in the reference, byte for byte.

@@ -144,6 +144,8 @@ pub(super) fn try_in_jail(terrarium: &Path, options: &[String], python: &str) ->
         .args(&words)
         .args(["--", python, "-c", TRY])
         .arg(&file.0)
+        // Nobody's use of a library.
+        .env(crate::hook::SWITCH, "off")
         // A kernel starts anywhere; whether its directory is hidden is seen then.
         .current_dir(shown_directory(options).unwrap_or(Path::new("/")))
         .stdin(Stdio::null())

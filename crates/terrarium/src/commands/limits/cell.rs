@@ -80,12 +80,14 @@ pub(super) struct Told {
     pub(super) report: Result<RunReport, String>,
 }
 
+/// Nothing is said or kept of a measurement but its report.
+const QUIETLY: [&str; 5] = ["-q", "--no-record", "--no-track", "--report", "/dev/stderr"];
+
 impl Jails {
     /// The command line of a jail, for people and for ourselves.
     pub(super) fn words(&self, job: &Job) -> Vec<OsString> {
-        let mut words: Vec<OsString> =
-            vec!["run".into(), "-q".into(), "--no-record".into(), "--report".into(), "/dev/stderr".into()];
-        for word in ["--time", PATIENCE, "--grace", "0", "--kill-wait", "5s"] {
+        let mut words: Vec<OsString> = vec!["run".into()];
+        for word in QUIETLY.into_iter().chain(["--time", PATIENCE, "--grace", "0", "--kill-wait", "5s"]) {
             words.push(word.into());
         }
         words.extend(job.flags.iter().map(OsString::from));
@@ -113,10 +115,8 @@ impl Jails {
     /// A Python in PATH, asked in a jail which it really is: what PATH shows may be a script.
     pub(super) fn find_python(&mut self) {
         let script = "import sys\ntry:\n import numpy\nexcept Exception:\n numpy = None\nprint('python', int(numpy is not None), sys.executable)";
-        let mut words: Vec<OsString> = Vec::new();
-        for word in
-            ["run", "-q", "--no-record", "--report", "/dev/stderr", "--time", "10s", "--grace", "0", "--"]
-        {
+        let mut words: Vec<OsString> = vec!["run".into()];
+        for word in QUIETLY.into_iter().chain(["--time", "10s", "--grace", "0", "--"]) {
             words.push(word.into());
         }
         words.extend(["python3".into(), "-c".into(), script.into()]);

@@ -2,6 +2,7 @@
 
 mod alive;
 mod env;
+mod forks;
 mod json;
 mod packages;
 mod show;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use terrarium_sys::process::user;
 
+use super::forks::Forks;
 use super::spool::{self, Found, Unread};
 use super::{alive, json, text};
 use crate::cli::track::ShowArgs;
@@ -61,7 +62,8 @@ fn one(args: &ShowArgs, what: &Path, blank: &mut bool) -> Result<(), CliError> {
         Some(pid) => spool::of_process(&spools(args)?, pid)?,
         None => what.to_owned(),
     };
-    let found = spool::read(&path).map_err(|unread| CliError::Record { path, why: unread.why() })?;
+    let found = spool::read(&path, &mut Forks::default())
+        .map_err(|unread| CliError::Record { path, why: unread.why() })?;
     let running = is_running(&found);
     if args.json {
         return out::result(json::document(&found, running));
@@ -73,10 +75,11 @@ fn one(args: &ShowArgs, what: &Path, blank: &mut bool) -> Result<(), CliError> {
 fn directory(args: &ShowArgs, directory: &Path) -> Result<(), CliError> {
     let content = spool::content(directory)?;
     let (mut foreign, mut failed) = (0, 0);
+    let mut forks = Forks::default();
     // Lines wait for those after them, which tell of programs that were replaced; objects are large, and do not.
     let mut lines = Vec::new();
     for path in content.files {
-        match spool::read(&path) {
+        match spool::read(&path, &mut forks) {
             Ok(found) if args.json => out::result(json::document(&found, is_running(&found)))?,
             Ok(found) => lines.push(text::Line::of(&found, directory, is_running(&found))),
             Err(Unread::Foreign(_)) => foreign += 1,
@@ -87,15 +90,17 @@ fn directory(args: &ShowArgs, directory: &Path) -> Result<(), CliError> {
             }
         }
     }
+    if lines.is_empty() && !args.json {
+        out::note(format_args!("note: no records in {}", printable(&directory.display().to_string())));
+    }
     for line in text::lines(lines) {
         out::result(line)?;
     }
-    let files = |count| if count == 1 { "file" } else { "files" };
     if foreign > 0 {
-        out::note(format_args!("note: {foreign} other {}, or nothing in them yet", files(foreign)));
+        out::note(format_args!("note: no records, or nothing in them yet: {foreign}"));
     }
     if failed > 0 {
-        out::note(format_args!("note: {failed} {} could not be read", files(failed)));
+        out::note(format_args!("note: could not be read: {failed}"));
     }
     let [no_space, other] = content.without_file;
     if no_space > 0 || other > 0 {

@@ -7,12 +7,14 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use terrarium_jail::track::RunDirectory;
 use terrarium_spool::{Header, MOST_BYTES, Process, ReadError};
 use terrarium_sys::fds::{is_open_to_write, open_plain};
 use terrarium_wire::header;
 
+use super::forks::Forks;
 use crate::error::CliError;
 
 /// A record that was read.
@@ -44,24 +46,41 @@ impl Unread {
     }
 }
 
+/// What the file of a record tells by itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OfFile {
+    pub(super) owner: u32,
+    mapped: Option<bool>,
+}
+
 /// Reads one record.
-pub(super) fn read(path: &Path) -> Result<Found, Unread> {
-    let failed = |error: io::Error| Unread::Failed(reason(&error));
+pub(super) fn read(path: &Path, forks: &mut Forks) -> Result<Found, Unread> {
+    let (OfFile { owner, mapped }, bytes) = bytes(path).map_err(Unread::Failed)?;
+    let process = Header::read(&bytes).and_then(|header| {
+        let before = if header.is_forked() { forks.own_before(path, &header, owner) } else { Rc::default() };
+        terrarium_spool::process_forked(&bytes, &|name| before.contains(name))
+    });
+    match process {
+        Ok(process) => Ok(Found { path: path.to_owned(), owner, mapped, process }),
+        Err(error @ (ReadError::NotASpoolFile | ReadError::Empty)) => Err(Unread::Foreign(error)),
+        Err(error) => Err(Unread::Failed(error.to_string())),
+    }
+}
+
+/// All of a file that may be a record, or why it is not to be had.
+pub(super) fn bytes(path: &Path) -> Result<(OfFile, Vec<u8>), String> {
+    let failed = |error: io::Error| reason(&error);
     let file = open_plain(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     // Before anything is read: it may be as long as a disk.
     if metadata.len() > MOST_BYTES as u64 {
-        return Err(Unread::Failed(ReadError::TooLarge { length: metadata.len() }.to_string()));
+        return Err(ReadError::TooLarge { length: metadata.len() }.to_string());
     }
     // Asked first: what ends in between is then said to run, and not to have been killed.
     let mapped = is_open_to_write(&file);
     let mut bytes = Vec::new();
     file.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
-    match terrarium_spool::process(&bytes) {
-        Ok(process) => Ok(Found { path: path.to_owned(), owner: metadata.uid(), mapped, process }),
-        Err(error @ (ReadError::NotASpoolFile | ReadError::Empty)) => Err(Unread::Foreign(error)),
-        Err(error) => Err(Unread::Failed(error.to_string())),
-    }
+    Ok((OfFile { owner: metadata.uid(), mapped }, bytes))
 }
 
 fn reason(error: &io::Error) -> String {
@@ -137,7 +156,8 @@ pub(super) fn of_process(spools: &[PathBuf], pid: u32) -> Result<PathBuf, CliErr
             {
                 return Ok(path);
             }
-            if names_another(&path, pid) {
+            // The headers of others need not be read.
+            if pid_of_name(&path).is_some_and(|of| of != pid) {
                 continue;
             }
             if let Some(header) = header_of(&path).filter(|header| header.pid == pid)
@@ -150,11 +170,10 @@ pub(super) fn of_process(spools: &[PathBuf], pid: u32) -> Result<PathBuf, CliErr
     newest.map(|(_, path)| path).ok_or_else(|| CliError::NoSuchRecord { spools: spools.to_owned(), pid })
 }
 
-/// Whether a file has the name of another process's record, `PID-START.spool`. Its header need not be read.
-fn names_another(path: &Path, pid: u32) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".spool"));
-    let of = name.and_then(|name| name.split_once('-')).and_then(|(of, _)| of.parse::<u32>().ok());
-    of.is_some_and(|of| of != pid)
+/// The PID in the name of a record, `PID-START.spool`.
+pub(super) fn pid_of_name(path: &Path) -> Option<u32> {
+    let name = path.file_name()?.to_str()?.strip_suffix(".spool")?;
+    name.split_once('-')?.0.parse().ok()
 }
 
 /// Name and inode of the record that a process has mapped. In a container it has another PID in its own record.
@@ -169,7 +188,7 @@ fn mapped_by(pid: u32) -> Option<(OsString, u64)> {
     })
 }
 
-fn header_of(path: &Path) -> Option<Header> {
+pub(super) fn header_of(path: &Path) -> Option<Header> {
     let file: File = open_plain(path).ok()?;
     let mut bytes = Vec::new();
     file.take(header::LENGTH as u64).read_to_end(&mut bytes).ok()?;

@@ -11,6 +11,7 @@ use terrarium_spool::sample::{By, Sample};
 use terrarium_wire::header::{self, ending, flag};
 use terrarium_wire::kind;
 
+use super::forks::Forks;
 use super::spool::{self, Found, Unread};
 use super::{json, show, text};
 use crate::cli::track::ShowArgs;
@@ -177,10 +178,10 @@ fn names_drive_no_terminal() {
     texts.push(json::document(&found, false));
     texts.extend(text::view(&found, false, true).split('\n').map(str::to_owned));
     for line in texts {
-        let shows =
-            |c: char| !c.is_control() && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         assert!(line.chars().all(shows), "{line:?}");
     }
+    let value: Value = serde_json::from_str(&json::document(&found, false)).unwrap();
+    assert_eq!(value["exception"], evil);
 }
 
 #[test]
@@ -245,7 +246,8 @@ fn a_spool_with_all_sorts_in_it() {
     let names: Vec<_> =
         content.files.iter().map(|file| file.file_name().unwrap().to_str().unwrap()).collect();
     assert_eq!(names, ["empty.spool", "good.spool", "huge.spool", "other.txt"]);
-    let why = |name: &str| spool::read(&path(name)).map(|_| ()).map_err(|unread| unread.why());
+    let read = |path: &Path| spool::read(path, &mut Forks::default());
+    let why = |name: &str| read(&path(name)).map(|_| ()).map_err(|unread| unread.why());
     assert_eq!(why("good.spool"), Ok(()));
     for (name, part) in [
         ("empty.spool", "empty"),
@@ -267,9 +269,43 @@ fn a_spool_with_all_sorts_in_it() {
     let mut newer = sample().bytes();
     newer[header::AT_VERSION] = 9;
     fs::write(path("newer.spool"), newer).unwrap();
-    assert!(
-        matches!(spool::read(&path("newer.spool")), Err(Unread::Failed(why)) if why.contains("version 9"))
-    );
+    assert!(matches!(read(&path("newer.spool")), Err(Unread::Failed(why)) if why.contains("version 9")));
+}
+
+#[test]
+fn what_was_loaded_before_a_fork_imports_after_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let forked = |pid: u32, id: u64| {
+        Sample::new()
+            .short(header::AT_PID, pid)
+            .long(header::AT_ID, id)
+            .short(header::AT_PARENT, pid - 1)
+            .long(header::AT_FORKED_FROM, id - 1)
+            .short(header::AT_FLAGS, flag::PYTHON | flag::FORKED)
+            .prefix("/home/u/venv", "/usr", "")
+    };
+    let mut first =
+        Sample::new().short(header::AT_PID, 7).long(header::AT_ID, 70).prefix("/home/u/venv", "/usr", "");
+    first.file(1, By::Main, "app", "/home/u/app/__init__.py");
+    first.file(20, By::Main, "yaml", &format!("{SITE}/yaml/__init__.py"));
+    let mut second = forked(8, 71);
+    second.file(1, By::Named("app"), "late", "/home/u/late.py");
+    let mut third = forked(9, 72);
+    third.file(1, By::Named("app"), "numpy", &format!("{SITE}/numpy/__init__.py"));
+    third.file(20, By::Named("late"), "scipy", &format!("{SITE}/scipy/__init__.py"));
+    third.file(40, By::Named("yaml"), "six", &format!("{SITE}/six.py"));
+    let path = |pid: u32| directory.path().join(format!("{pid}-1.spool"));
+    for (pid, sample) in [(7, first), (8, second), (9, third)] {
+        fs::write(path(pid), sample.bytes()).unwrap();
+    }
+    let direct = |forks: &mut Forks| -> Vec<bool> {
+        spool::read(&path(9), forks).unwrap().process.modules.iter().map(|module| module.direct).collect()
+    };
+    let mut forks = Forks::default();
+    assert_eq!(direct(&mut forks), [true, true, false]);
+    assert_eq!(direct(&mut forks), [true, true, false]);
+    fs::remove_file(path(8)).unwrap();
+    assert_eq!(direct(&mut Forks::default()), [false; 3]);
 }
 
 #[test]
@@ -279,11 +315,12 @@ fn whether_a_record_is_mapped() {
     fs::write(&path, sample().bytes()).unwrap();
     let writer = fs::OpenOptions::new().write(true).open(&path).unwrap();
     // Where the file system does not tell, nothing is claimed.
-    let told = spool::read(&path).unwrap().mapped;
+    let read = |path: &Path| spool::read(path, &mut Forks::default());
+    let told = read(&path).unwrap().mapped;
     assert_ne!(told, Some(false));
     drop(writer);
-    assert_ne!(spool::read(&path).unwrap().mapped, Some(true));
+    assert_ne!(read(&path).unwrap().mapped, Some(true));
     // Also when its owner may only read it.
     fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
-    assert_eq!(spool::read(&path).unwrap().mapped, told.map(|_| false));
+    assert_eq!(read(&path).unwrap().mapped, told.map(|_| false));
 }

@@ -206,7 +206,7 @@ fn notes(process: &Process) -> Vec<String> {
         let file = module.origin.as_ref().filter(|origin| !origin.path.is_empty());
         let file = file.map(|origin| format!(" ({})", show(&origin.path))).unwrap_or_default();
         format!(
-            "its last entry is the start of the import of {}{file}, which had not ended",
+            "its last entry is the start of the import of {}{file}, which was not seen to end",
             show(&module.name)
         )
     }));
@@ -224,8 +224,7 @@ pub(super) fn view(found: &Found, running: bool, all_modules: bool) -> String {
         let _ = writeln!(out, "note: {note}");
     }
     let packages = packages(process);
-    let installed =
-        |direct| packages.iter().filter(move |p| p.direct == direct && p.place != Place::Standard);
+    let installed = |direct| packages.iter().filter(move |p| p.direct == direct && is_installed(p));
     table(&mut out, "imported by the program or the user's code", installed(true).map(|p| row(process, p)));
     table(&mut out, "imported by others", installed(false).map(|p| row(process, p)));
     for (direct, title) in
@@ -238,6 +237,8 @@ pub(super) fn view(found: &Found, running: bool, all_modules: bool) -> String {
             names.map(|p| printable(&String::from_utf8_lossy(p.name))),
         );
     }
+    let unknown = packages.iter().filter(|p| p.place == Place::Unknown);
+    list(&mut out, "without an origin", unknown.map(|p| printable(&String::from_utf8_lossy(p.name))));
     let failed = process.modules.iter().filter(|module| !module.is_loaded()).count();
     if failed > 0 {
         let names = if failed == 1 { "name was" } else { "names were" };
@@ -252,6 +253,11 @@ pub(super) fn view(found: &Found, running: bool, all_modules: bool) -> String {
         );
     }
     out
+}
+
+/// Neither Python's own nor made by other code.
+fn is_installed(package: &Package<'_>) -> bool {
+    matches!(package.place, Place::Own | Place::Installed)
 }
 
 const HEAD: [&str; 5] = ["package", "submodules", "import", "imported by", "origin"];
@@ -385,7 +391,7 @@ impl Line {
     pub(super) fn of(found: &Found, directory: &Path, running: bool) -> Self {
         let process = &found.process;
         let packages = packages(process);
-        let third: Vec<_> = packages.iter().filter(|p| p.place != Place::Standard).collect();
+        let third: Vec<_> = packages.iter().filter(|p| is_installed(p)).collect();
         let direct = third.iter().filter(|p| p.direct).count();
         let end = match process.end {
             End::Exited { status } | End::AtOnce { status } => format!("exit {status}"),
