@@ -145,7 +145,8 @@ def main():
     if not os.path.exists(options.hook):
         parser.error("there is no " + options.hook)
     began = time.monotonic()
-    names = cpython_tests(options) if options.cpython_all else options.cpython
+    # Those that are named come first.
+    names = options.cpython + [name for name in cpython_tests(options) if name not in options.cpython] * options.cpython_all
     units = [("cpython", name) for name in names]
     units += [("library", package) for library in options.libraries for package in LIBRARIES[library]]
     results, not_begun = [], 0

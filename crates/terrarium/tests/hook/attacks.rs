@@ -336,6 +336,32 @@ fn an_audit_hook_of_the_programs_own_works_as_before() {
     }
 }
 
+/// CPython is told to check the memory that it frees, of which the audit hook's came from before it was told.
+#[test]
+fn a_python_that_checks_its_memory_does_not_stop_over_the_hooks() {
+    requires!(can_run(), "there is no hook, or no Python");
+    let spool = support::spool();
+    for python in pythons::watched().filter(|python| python.root.is_none()) {
+        for allocator in ["", "debug", "malloc_debug", "pymalloc_debug", "malloc"] {
+            let command = || {
+                let mut command = Command::new(&python.executable);
+                command.args(["-X", "dev", "-W", "ignore"]).args(["-c", "import os; os.fork() or os._exit(0)"]);
+                bare(&mut command);
+                match allocator {
+                    "" => command.env_remove("PYTHONMALLOC"),
+                    name => command.env("PYTHONMALLOC", name),
+                };
+                command
+            };
+            let alone = run(&mut command());
+            let done = run(hooked(&mut command(), &spool));
+            assert_eq!((done.status, &done.out), (alone.status, &alone.out), "{} {allocator}: {done:?}", python.label());
+            let memory = run(hooked(command().env("PYTHONTRACEMALLOC", "3"), &spool));
+            assert_eq!(memory.status, alone.status, "{} {allocator}: {memory:?}", python.label());
+        }
+    }
+}
+
 /// A program with more rights than its caller is not told what to load by it; one that is linked statically loads nothing; and a
 /// process that is not given the preload has none.
 #[test]
