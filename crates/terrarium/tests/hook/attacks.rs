@@ -345,7 +345,9 @@ fn a_python_that_checks_its_memory_does_not_stop_over_the_hooks() {
         for allocator in ["", "debug", "malloc_debug", "pymalloc_debug", "malloc"] {
             let command = || {
                 let mut command = Command::new(&python.executable);
-                command.args(["-X", "dev", "-W", "ignore"]).args(["-c", "import os; os.fork() or os._exit(0)"]);
+                command
+                    .args(["-X", "dev", "-W", "ignore"])
+                    .args(["-c", "import os; os.fork() or os._exit(0)"]);
                 bare(&mut command);
                 match allocator {
                     "" => command.env_remove("PYTHONMALLOC"),
@@ -355,7 +357,12 @@ fn a_python_that_checks_its_memory_does_not_stop_over_the_hooks() {
             };
             let alone = run(&mut command());
             let done = run(hooked(&mut command(), &spool));
-            assert_eq!((done.status, &done.out), (alone.status, &alone.out), "{} {allocator}: {done:?}", python.label());
+            assert_eq!(
+                (done.status, &done.out),
+                (alone.status, &alone.out),
+                "{} {allocator}: {done:?}",
+                python.label()
+            );
             let memory = run(hooked(command().env("PYTHONTRACEMALLOC", "3"), &spool));
             assert_eq!(memory.status, alone.status, "{} {allocator}: {memory:?}", python.label());
         }
