@@ -179,9 +179,8 @@ pub(crate) fn run(command: &mut Command) -> Done {
     let err = drain(Box::new(child.stderr.take().unwrap()));
     let deadline = Instant::now() + PATIENCE;
     // Daemons of multiprocessing may hold the pipes a moment longer than the child lives: the end of the pipes is awaited too.
-    let (mut status, mut hung) = (None, false);
-    while !(status.is_some() && out.is_finished() && err.is_finished()) {
-        status = status.or_else(|| child.try_wait().unwrap());
+    let mut hung = false;
+    while child.try_wait().unwrap().is_none() || !out.is_finished() || !err.is_finished() {
         if Instant::now() > deadline && !hung {
             hung = true;
             let _ = Command::new("kill").args(["-KILL", "--", &format!("-{pid}")]).status();
@@ -192,7 +191,7 @@ pub(crate) fn run(command: &mut Command) -> Done {
     if hung {
         err += "\nit hung and was ended";
     }
-    Done { pid, status: code(status.unwrap()), out, err }
+    Done { pid, status: code(child.wait().unwrap()), out, err }
 }
 
 /// Whom our processes belong to.
