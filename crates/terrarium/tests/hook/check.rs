@@ -199,7 +199,13 @@ fn is_old_archive(cell: Cell) -> bool {
 }
 
 /// What failed to import is not counted.
-fn nothing_else(cell: Cell, seen: Seen, process: &Process, modules: &BTreeMap<String, Module>, wrong: &mut Vec<String>) {
+fn nothing_else(
+    cell: Cell,
+    seen: Seen,
+    process: &Process,
+    modules: &BTreeMap<String, Module>,
+    wrong: &mut Vec<String>,
+) {
     let failed = [
         "probe_missing",
         "probe_broken",
