@@ -51,6 +51,7 @@ const SIZE: usize = 3 * size_of::<usize>();
 
 /// Adds the hook by this function, and remembers the memory that is taken for it.
 pub(super) fn noted(api: &Api, add: impl FnOnce() -> bool) -> bool {
+    // SAFETY: called by CPython in place of the function before it.
     unsafe extern "C" fn note(context: *mut c_void, size: usize) -> *mut c_void {
         let Some(before) = BEFORE.get() else { return ptr::null_mut() };
         // SAFETY: as it would have been called without us.
@@ -70,6 +71,7 @@ pub(super) fn noted(api: &Api, add: impl FnOnce() -> bool) -> bool {
 
 /// CPython is about to free its list.
 pub(super) fn before_free(api: &Api) {
+    // SAFETY: called by CPython in place of the function before it.
     unsafe extern "C" fn free(context: *mut c_void, memory: *mut c_void) {
         let entry = ENTRY.load(Ordering::Relaxed);
         let is_it = !memory.is_null() && memory == entry;

@@ -8,6 +8,7 @@
 use terrarium_wire::kind::{self, import, importer, origin};
 use terrarium_wire::{hash, header};
 
+use crate::kernel;
 use crate::log::Log;
 
 use super::api::{Api, Name, Ref};
@@ -177,6 +178,7 @@ impl Modules {
             number,
             started: now,
             importer: importer.tag,
+            thread: kernel::thread(),
             index: -1,
             is_given_up: false,
             has_object: false,
@@ -237,26 +239,28 @@ impl Modules {
 
     /// Code that goes on to its next import is done with the last: if that was not seen to end well, it has failed.
     fn end_siblings(&mut self, log: &mut Log, importer: Tag) {
-        let mut place = 0;
+        let (mut place, thread) = (0, kernel::thread());
         while let Some(&mut open) = self.open.get(place) {
-            if open.importer == importer && open.index < 0 {
+            let is_sibling = open.importer == importer && open.thread == thread;
+            if is_sibling && open.index < 0 {
                 if open.has_object {
                     self.give_up_one(log, place);
                 }
                 self.open.remove(place);
                 continue;
             }
-            if open.importer == importer {
+            if is_sibling {
                 self.give_up_one(log, place);
             }
             place += 1;
         }
     }
 
-    /// What is being imported has failed, unless another thread goes on with it.
+    /// What this thread was importing has failed.
     pub(super) fn give_up(&mut self, log: &mut Log) {
+        let thread = kernel::thread();
         for place in 0..self.open.count() {
-            if self.open.get(place).is_some_and(|open| open.index >= 0) {
+            if self.open.get(place).is_some_and(|open| open.index >= 0 && open.thread == thread) {
                 self.give_up_one(log, place);
             }
         }
@@ -389,6 +393,7 @@ impl Modules {
                 number,
                 started: now,
                 importer: importer.tag,
+                thread: kernel::thread(),
                 index,
                 is_given_up: false,
                 has_object: false,

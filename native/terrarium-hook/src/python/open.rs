@@ -13,6 +13,8 @@ pub(super) struct Open {
     pub(super) started: u64,
     /// Who imports it.
     pub(super) importer: Tag,
+    /// In which thread, see [`crate::kernel::thread`].
+    pub(super) thread: usize,
     /// Where it is in `sys.modules`; negative: not there yet.
     pub(super) index: isize,
     /// Whether it was given up; it may come to its end for all that.
@@ -33,6 +35,7 @@ impl OpenImports {
             number: 0,
             started: 0,
             importer: Tag::NONE,
+            thread: 0,
             index: 0,
             is_given_up: false,
             has_object: false,
