@@ -1,5 +1,6 @@
 //! System calls, without the C library: that would change `errno`, and the program may look at it.
 
+use core::arch::asm;
 use core::ffi::CStr;
 use core::ptr;
 
@@ -137,23 +138,23 @@ pub(crate) fn user() -> u32 {
     unsafe { syscall!(Sysno::getuid) }.unwrap_or_default() as u32
 }
 
+/// A number that tells the thread from all others that live: where its thread control block is.
+pub(crate) fn thread() -> usize {
+    let block: usize;
+    // SAFETY: reads the address that the C library has put there for every thread.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        asm!("mov {}, fs:[0]", out(reg) block, options(nostack, preserves_flags, readonly));
+        #[cfg(target_arch = "aarch64")]
+        asm!("mrs {}, tpidr_el0", out(reg) block, options(nostack, preserves_flags, nomem));
+    }
+    block
+}
+
 /// Ends the process.
 pub(crate) fn exit(status: i32) -> ! {
     loop {
         // SAFETY: does not come back.
         let _ = unsafe { syscall!(Sysno::exit_group, status) };
     }
-}
-
-/// Tells threads of this process apart: where the C library keeps what belongs to this one.
-pub(crate) fn thread() -> usize {
-    let own: usize;
-    // SAFETY: reads the thread pointer; its first word is a pointer to itself on x86-64.
-    unsafe {
-        #[cfg(target_arch = "x86_64")]
-        core::arch::asm!("mov {}, fs:[0]", out(reg) own, options(nostack, pure, readonly, preserves_flags));
-        #[cfg(target_arch = "aarch64")]
-        core::arch::asm!("mrs {}, tpidr_el0", out(reg) own, options(nostack, pure, nomem, preserves_flags));
-    }
-    own
 }

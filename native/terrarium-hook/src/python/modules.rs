@@ -256,7 +256,7 @@ impl Modules {
         }
     }
 
-    /// What this thread is importing has failed.
+    /// What this thread was importing has failed.
     pub(super) fn give_up(&mut self, log: &mut Log) {
         let thread = kernel::thread();
         for place in 0..self.open.count() {

@@ -13,7 +13,7 @@ pub(super) struct Open {
     pub(super) started: u64,
     /// Who imports it.
     pub(super) importer: Tag,
-    /// In which thread.
+    /// In which thread, see [`crate::kernel::thread`].
     pub(super) thread: usize,
     /// Where it is in `sys.modules`; negative: not there yet.
     pub(super) index: isize,
