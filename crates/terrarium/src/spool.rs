@@ -92,8 +92,12 @@ fn usable(directory: &Path, in_time: InTime<'_>) -> Result<PathBuf, String> {
     }
     let look = || {
         let path = fs::canonicalize(directory).map_err(|e| e.to_string())?;
-        if !path.is_dir() {
+        let meta = fs::metadata(&path).map_err(|e| e.to_string())?;
+        if !meta.is_dir() {
             return Err("is no directory".to_owned());
+        }
+        if meta.permissions().mode() & 0o1002 == 0o002 {
+            return Err("everybody may remove what others have there (chmod +t helps)".to_owned());
         }
         match kept(&path).map_err(|e| e.to_string())? {
             Kept::InMemory | Kept::OnDisk => {}
@@ -127,6 +131,19 @@ fn own(variable: Variable<'_>, uid: u32, shm: &Path) -> Result<PathBuf, String> 
     let name = format!("terrarium-{uid}");
     make_own(&shm.join(&name), uid)?;
     make_spool(shm, &name, uid)
+}
+
+/// A user's own spools that are there. Others may have made what bears a user's name: it has to be the user's, without links.
+pub(crate) fn own_of(uid: u32) -> Vec<PathBuf> {
+    own_below(uid, Path::new("/run/user"), Path::new("/dev/shm"))
+}
+
+fn own_below(uid: u32, runtimes: &Path, shm: &Path) -> Vec<PathBuf> {
+    let bases = [runtimes.join(uid.to_string()).join("terrarium"), shm.join(format!("terrarium-{uid}"))];
+    let is_users =
+        |path: &Path| fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir() && meta.uid() == uid);
+    let spools = bases.into_iter().filter(|base| is_users(base)).map(|base| base.join("spool"));
+    spools.filter(|spool| is_users(spool)).collect()
 }
 
 fn make_spool(base: &Path, name: &str, uid: u32) -> Result<PathBuf, String> {
@@ -274,6 +291,11 @@ mod tests {
         // The name of a run that is not here is no reason to have no spool; any other is.
         assert!(find(&with(&[(VARIABLE, &base.path().join("none"))])).unwrap_err().contains("none"));
         assert_eq!(find(&with(&[(VARIABLE, &base.path().join("run-1-2-3"))])).unwrap().path, site);
+        // Others could put a link in the place of a run's directory.
+        fs::set_permissions(&named, fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(find(&with(&[(VARIABLE, &named)])).unwrap_err().contains("chmod +t"));
+        fs::set_permissions(&named, fs::Permissions::from_mode(0o1777)).unwrap();
+        assert_eq!(find(&with(&[(VARIABLE, &named)])).unwrap().path, named);
         assert!(find(&with(&[(VARIABLE, Path::new("relative"))])).unwrap_err().contains("absolute"));
         assert!(
             find(&with(&[(VARIABLE, Path::new("/proc"))]))
@@ -311,6 +333,26 @@ mod tests {
         fs::remove_dir(&own).unwrap();
         fs::write(&own, "").unwrap();
         assert!(find().is_err());
+    }
+
+    #[test]
+    fn the_spools_that_are_a_users_own() {
+        let (runtimes, shm) = (memory(), memory());
+        let of = |uid: u32| own_below(uid, runtimes.path(), shm.path());
+        assert_eq!(of(user()), [PathBuf::new(); 0]);
+        let in_shm = shm.path().join(format!("terrarium-{}/spool", user()));
+        fs::create_dir_all(&in_shm).unwrap();
+        assert_eq!(of(user()), [in_shm.clone()]);
+        let in_runtime = runtimes.path().join(format!("{}/terrarium/spool", user()));
+        fs::create_dir_all(&in_runtime).unwrap();
+        assert_eq!(of(user()), [in_runtime.clone(), in_shm]);
+        fs::remove_dir(&in_runtime).unwrap();
+        symlink("/tmp", &in_runtime).unwrap();
+        assert_eq!(of(user()).len(), 1);
+        // Another's, under this name.
+        fs::rename(shm.path().join(format!("terrarium-{}", user())), shm.path().join("terrarium-4242"))
+            .unwrap();
+        assert_eq!(of(4242), [PathBuf::new(); 0]);
     }
 
     #[test]

@@ -164,6 +164,16 @@ fn most_line(report: &RunReport) -> Option<String> {
     (!parts.is_empty()).then(|| format!("{} at once", parts.join(", ")))
 }
 
+/// A word as a shell would have it: where it ends is to be seen.
+pub(crate) fn word(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+@%,:=".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
 /// Names in it, at most.
 const NAMES: usize = 8;
 

@@ -73,7 +73,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = SHOW_AFTER)]
 pub struct ShowArgs {
-    /// A record, the PID of a process whose newest record is shown, or a directory of records [default: the spools]
+    /// A record, the PID of a process whose newest record is shown, or a directory of records [default: the newest in the spools]
     #[arg(value_name = "FILE|PID|DIR")]
     pub what: Vec<PathBuf>,
     /// Where records are looked for [default: TERRARIUM_SPOOL, or those of the site and your own]
@@ -90,5 +90,5 @@ pub struct ShowArgs {
 const SHOW_AFTER: &str = "\
 Examples:
   terrarium track show 4711
-  terrarium track show --modules /dev/shm/terrarium/*
-  terrarium track show --json /dev/shm/terrarium | jq -r '.modules[] | select(.direct) | .name'";
+  terrarium track show --modules /run/terrarium/spool/run-17-4242-4026531836/*.spool
+  terrarium track show --json /run/terrarium/spool | jq -r '.modules[] | select(.direct) | .name'";

@@ -14,12 +14,7 @@ pub(super) type Fact = (&'static str, String);
 
 /// The command as one line; words that a shell would cut are in quotes.
 pub(super) fn command(series: &Series) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-+@%,:=".contains(c);
-    let words = series.start.command.iter().map(|word| {
-        let word = summary::printable(word);
-        let is_plain = !word.is_empty() && word.chars().all(plain);
-        if is_plain { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
-    });
+    let words = series.start.command.iter().map(|word| summary::word(&summary::printable(word)));
     words.collect::<Vec<_>>().join(" ")
 }
 

@@ -1,6 +1,6 @@
 //! Modules by the package that they belong to.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use terrarium_spool::{Importer, Module, Origin, Place, Process, Text};
 
@@ -23,7 +23,7 @@ pub(super) struct Package<'a> {
 pub(super) fn packages(process: &Process) -> Vec<Package<'_>> {
     let mut packages: Vec<Package<'_>> = Vec::new();
     let mut places: HashMap<&[u8], usize> = HashMap::new();
-    let mut seen: std::collections::HashSet<&[u8]> = std::collections::HashSet::new();
+    let mut seen: HashSet<&[u8]> = HashSet::new();
     for module in process.modules.iter().filter(|module| module.is_loaded()) {
         let full = module.name.as_bytes();
         let name = full.split(|byte| *byte == b'.').next().unwrap_or_default();
@@ -59,6 +59,17 @@ pub(super) fn packages(process: &Process) -> Vec<Package<'_>> {
         }
     }
     packages
+}
+
+/// The packages of which code was called, where that is recorded: by the files of that code.
+pub(super) fn called(process: &Process) -> BTreeSet<&[u8]> {
+    let files: HashSet<&[u8]> = process.called.iter().map(Text::as_bytes).collect();
+    let is_called = |module: &&Module| {
+        module.is_loaded()
+            && module.origin.as_ref().is_some_and(|origin| files.contains(origin.path.as_bytes()))
+    };
+    let names = process.modules.iter().filter(is_called).map(|module| module.name.as_bytes());
+    names.map(|name| name.split(|byte| *byte == b'.').next().unwrap_or_default()).collect()
 }
 
 /// A name is shown that far where it is not the module's own: one long name may have imported all others.

@@ -117,6 +117,13 @@ pub(super) fn content(spool: &Path) -> Result<Content, CliError> {
 }
 
 impl Content {
+    /// Leaves the records of the processes that began last, by what their names say.
+    pub(super) fn keep_newest(&mut self, most: usize) {
+        let start = |path: &PathBuf| start_of_name(path).unwrap_or(0);
+        self.files.sort_by_cached_key(|path| std::cmp::Reverse(start(path)));
+        self.files.truncate(most);
+    }
+
     fn add(&mut self, entry: &fs::DirEntry, deeper: u32) {
         // Of the entry itself, not of what a link leads to.
         let Ok(kind) = entry.file_type() else { return };
@@ -124,7 +131,8 @@ impl Content {
             for (sum, more) in self.without_file.iter_mut().zip(drops(&entry.path())) {
                 *sum = sum.saturating_add(more);
             }
-        } else if kind.is_file() {
+        // What is hidden is no record: the user's own spool says so when it was looked through.
+        } else if kind.is_file() && !entry.file_name().as_encoded_bytes().starts_with(b".") {
             self.files.push(entry.path());
         } else if kind.is_dir() && deeper > 0 {
             // Another user's may be closed to us, or be gone by now.
@@ -174,6 +182,11 @@ pub(super) fn of_process(spools: &[PathBuf], pid: u32) -> Result<PathBuf, CliErr
 pub(super) fn pid_of_name(path: &Path) -> Option<u32> {
     let name = path.file_name()?.to_str()?.strip_suffix(".spool")?;
     name.split_once('-')?.0.parse().ok()
+}
+
+fn start_of_name(path: &Path) -> Option<u64> {
+    let name = path.file_name()?.to_str()?.strip_suffix(".spool")?;
+    u64::from_str_radix(name.split_once('-')?.1, 16).ok()
 }
 
 /// Name and inode of the record that a process has mapped. In a container it has another PID in its own record.

@@ -59,7 +59,7 @@ fn found(bytes: &[u8]) -> Found {
 
 #[test]
 fn a_record_as_text() {
-    let view = text::view(&found(&sample().bytes()), false, false);
+    let view = text::view(&found(&sample().bytes()), false, false, None);
     let expected = "\
 python3.11 train.py
   record       /spool/4711-1.spool (0000000000000abc)
@@ -91,7 +91,7 @@ standard library, imported by others (1):
 1 name was asked for and not loaded (not there, or failed)
 ";
     assert_eq!(view, expected);
-    let all = text::view(&found(&sample().bytes()), false, true);
+    let all = text::view(&found(&sample().bytes()), false, true, None);
     let modules = all.strip_prefix(expected).unwrap();
     assert!(modules.contains("\n  numpy.linalg              -"), "{modules}");
     assert!(modules.contains("\n  lz4           not loaded  -                 __main__"), "{modules}");
@@ -101,7 +101,7 @@ standard library, imported by others (1):
 fn what_is_not_known_of_an_end() {
     let running = Sample::new().short(header::AT_FLAGS, flag::PYTHON).bytes();
     let end = |running_now, mapped| {
-        let view = text::view(&Found { mapped, ..found(&running) }, running_now, false);
+        let view = text::view(&Found { mapped, ..found(&running) }, running_now, false, None);
         view.lines().find(|line| line.starts_with("  end ")).unwrap().to_owned()
     };
     assert!(end(true, Some(true)).contains("running; last entry"));
@@ -176,7 +176,7 @@ fn names_drive_no_terminal() {
     let found = Found { path: PathBuf::from(format!("/spool/{evil}")), ..found(&sample.bytes()) };
     let mut texts = text::lines(vec![text::Line::of(&found, Path::new("/spool"), false)]);
     texts.push(json::document(&found, false));
-    texts.extend(text::view(&found, false, true).split('\n').map(str::to_owned));
+    texts.extend(text::view(&found, false, true, None).split('\n').map(str::to_owned));
     for line in texts {
         assert!(line.chars().all(shows), "{line:?}");
     }
@@ -270,6 +270,57 @@ fn a_spool_with_all_sorts_in_it() {
     newer[header::AT_VERSION] = 9;
     fs::write(path("newer.spool"), newer).unwrap();
     assert!(matches!(read(&path("newer.spool")), Err(Unread::Failed(why)) if why.contains("version 9")));
+}
+
+#[test]
+fn the_newest_are_left_and_what_is_hidden_is_none() {
+    let directory = tempfile::tempdir().unwrap();
+    for name in
+        ["7-0000000000000003.spool", "8-0000000000000001.spool", "9-0000000000000002.spool", "other", ".mark"]
+    {
+        fs::write(directory.path().join(name), "").unwrap();
+    }
+    let mut content = spool::content(directory.path()).unwrap();
+    assert_eq!(content.files.len(), 4);
+    content.keep_newest(2);
+    let mut names: Vec<_> =
+        content.files.iter().map(|file| file.file_name().unwrap().to_str().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["7-0000000000000003.spool", "9-0000000000000002.spool"]);
+}
+
+#[test]
+fn a_narrow_terminal_has_the_ends_of_paths() {
+    let view = |room| text::view(&found(&sample().bytes()), false, true, Some(room));
+    let tables = |view: &str| {
+        let (_, tables) = view.split_once("\nimported by").unwrap();
+        tables.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let at_90 = view(90);
+    assert!(tables(&at_90).iter().all(|line| line.chars().count() <= 90), "{at_90}");
+    assert!(at_90.contains("/…/") && at_90.contains("/__init__.py"), "{at_90}");
+    // Nothing is left of them where there is no room at all.
+    assert!(!view(60).lines().any(|line| line.starts_with("  pandas   0") && line.contains("__init__.py")));
+    for room in 0..40 {
+        view(room);
+    }
+}
+
+#[test]
+fn arguments_and_calls() {
+    let with = || {
+        let sample = sample().short(header::AT_FLAGS, flag::PYTHON | flag::CALLS);
+        ["--name", "a b", ""].iter().fold(sample, |sample, word| sample.text(kind::ARGUMENT, word))
+    };
+    let view = |sample: Sample| text::view(&found(&sample.bytes()), false, false, None);
+    let none = view(with());
+    assert!(
+        none.contains("arguments    --name 'a b' ''\n") && none.contains("no package was called"),
+        "{none}"
+    );
+    let called = format!("{SITE}/numpy/linalg/__init__.py");
+    let some = view(with().text(kind::CALLED, &called).text(kind::CALLED, "/x.py"));
+    assert!(some.contains("\ncalled (1):\n  numpy\n"), "{some}");
 }
 
 #[test]

@@ -13,13 +13,16 @@ use terrarium_spool::{
 use terrarium_wire::kind;
 use unicode_width::UnicodeWidthStr;
 
-use super::packages::{Package, importer, packages};
+use super::packages::{Package, called, importer, packages};
 use super::spool::Found;
 use crate::commands::show::clock;
-use crate::summary::printable;
+use crate::summary::{printable, word};
 
-/// Lines of names are broken here.
+/// Lines of names are broken here, or where a narrower terminal ends.
 const WIDTH: usize = 100;
+
+/// What is left of an origin on a terminal; with less room than that it is left out.
+const LEAST_ORIGIN: usize = 16;
 
 fn show(text: &Text) -> String {
     printable(&text.to_text())
@@ -99,7 +102,7 @@ fn facts(found: &Found, running: bool) -> Vec<(&'static str, String)> {
     add("python", python(process));
     add("environment", environment(process));
     add("directory", process.main.as_ref().map(|main| show(&main.directory)).filter(|text| !text.is_empty()));
-    let arguments: Vec<String> = process.arguments.iter().map(show).collect();
+    let arguments: Vec<String> = process.arguments.iter().map(|text| word(&show(text))).collect();
     add("arguments", Some(arguments.join(" ")).filter(|text| !text.is_empty()));
     add("job", job(process));
     add(
@@ -213,8 +216,8 @@ fn notes(process: &Process) -> Vec<String> {
     notes
 }
 
-/// All of it.
-pub(super) fn view(found: &Found, running: bool, all_modules: bool) -> String {
+/// All of it, for a terminal with so many columns.
+pub(super) fn view(found: &Found, running: bool, all_modules: bool, room: Option<usize>) -> String {
     let process = &found.process;
     let mut out = format!("{}\n", what(process));
     for (name, text) in facts(found, running) {
@@ -225,20 +228,33 @@ pub(super) fn view(found: &Found, running: bool, all_modules: bool) -> String {
     }
     let packages = packages(process);
     let installed = |direct| packages.iter().filter(move |p| p.direct == direct && is_installed(p));
-    table(&mut out, "imported by the program or the user's code", installed(true).map(|p| row(process, p)));
-    table(&mut out, "imported by others", installed(false).map(|p| row(process, p)));
+    table(
+        &mut out,
+        room,
+        "imported by the program or the user's code",
+        installed(true).map(|p| row(process, p)),
+    );
+    table(&mut out, room, "imported by others", installed(false).map(|p| row(process, p)));
     for (direct, title) in
         [(true, "imported by the program or the user's code"), (false, "imported by others")]
     {
         let names = packages.iter().filter(|p| p.direct == direct && p.place == Place::Standard);
         list(
             &mut out,
+            room,
             &format!("standard library, {title}"),
             names.map(|p| printable(&String::from_utf8_lossy(p.name))),
         );
     }
     let unknown = packages.iter().filter(|p| p.place == Place::Unknown);
-    list(&mut out, "without an origin", unknown.map(|p| printable(&String::from_utf8_lossy(p.name))));
+    list(&mut out, room, "without an origin", unknown.map(|p| printable(&String::from_utf8_lossy(p.name))));
+    if process.calls_recorded {
+        let called = called(process);
+        if called.is_empty() {
+            out.push_str("\nno package was called\n");
+        }
+        list(&mut out, room, "called", called.iter().map(|name| printable(&String::from_utf8_lossy(name))));
+    }
     let failed = process.modules.iter().filter(|module| !module.is_loaded()).count();
     if failed > 0 {
         let names = if failed == 1 { "name was" } else { "names were" };
@@ -247,6 +263,7 @@ pub(super) fn view(found: &Found, running: bool, all_modules: bool) -> String {
     if all_modules && !process.modules.is_empty() {
         table_of(
             &mut out,
+            room,
             "modules",
             MODULES_HEAD,
             process.modules.iter().map(|module| module_row(process, module)),
@@ -292,7 +309,8 @@ fn took(module: &Module) -> String {
         (Some(least), Some(most)) if time(least) != time(most) => {
             format!("{} to {}", time(least), time(most))
         }
-        (Some(least), _) => time(least),
+        (Some(least), Some(_)) => time(least),
+        (Some(least), None) => format!("{} or more", time(least)),
         _ => "-".to_owned(),
     }
 }
@@ -326,12 +344,18 @@ fn module_row(process: &Process, module: &Module) -> [String; 5] {
     ]
 }
 
-fn table(out: &mut String, title: &str, rows: impl Iterator<Item = [String; 5]>) {
-    table_of(out, title, HEAD, rows);
+fn table(out: &mut String, room: Option<usize>, title: &str, rows: impl Iterator<Item = [String; 5]>) {
+    table_of(out, room, title, HEAD, rows);
 }
 
-fn table_of(out: &mut String, title: &str, head: [&str; 5], rows: impl Iterator<Item = [String; 5]>) {
-    let rows: Vec<[String; 5]> = [head.map(str::to_owned)].into_iter().chain(rows).collect();
+fn table_of(
+    out: &mut String,
+    room: Option<usize>,
+    title: &str,
+    head: [&str; 5],
+    rows: impl Iterator<Item = [String; 5]>,
+) {
+    let mut rows: Vec<[String; 5]> = [head.map(str::to_owned)].into_iter().chain(rows).collect();
     if rows.len() == 1 {
         return;
     }
@@ -344,6 +368,12 @@ fn table_of(out: &mut String, title: &str, head: [&str; 5], rows: impl Iterator<
     }
     // One hostile name does not push the rest out of sight.
     let widths = widths.map(|width| width.min(60));
+    if let Some(room) = room {
+        let left = room.saturating_sub(widths[..4].iter().map(|width| width + 2).sum::<usize>() + 2);
+        for row in &mut rows {
+            row[4] = if left < LEAST_ORIGIN { String::new() } else { shortened(&row[4], left) };
+        }
+    }
     for row in &rows {
         let cells = row
             .iter()
@@ -353,17 +383,39 @@ fn table_of(out: &mut String, title: &str, head: [&str; 5], rows: impl Iterator<
     }
 }
 
-fn list(out: &mut String, title: &str, names: impl Iterator<Item = String>) {
+/// A path without its middle: both ends tell more.
+fn shortened(path: &str, room: usize) -> String {
+    if path.width() <= room {
+        return path.to_owned();
+    }
+    let mut kept = path.to_owned();
+    let mut parts: Vec<&str> = path.split('/').collect();
+    while parts.len() > 3 && kept.width() > room {
+        let middle = parts.len() / 2;
+        parts.remove(middle);
+        let middle = parts.len() / 2;
+        kept = [&parts[..middle], &["…"], &parts[middle..]].concat().join("/");
+    }
+    // One long name: its end tells the file.
+    while kept.width() > room {
+        let from = kept.char_indices().nth(2).map_or(kept.len(), |(at, _)| at);
+        kept = format!("…{}", &kept[from..]);
+    }
+    kept
+}
+
+fn list(out: &mut String, room: Option<usize>, title: &str, names: impl Iterator<Item = String>) {
     let mut names: Vec<String> = names.collect();
     if names.is_empty() {
         return;
     }
     names.sort();
     let _ = write!(out, "\n{title} ({}):", names.len());
-    let mut column = WIDTH;
+    let most = room.map_or(WIDTH, |room| room.min(WIDTH));
+    let mut column = most;
     for (i, name) in names.iter().enumerate() {
         let comma = if i + 1 < names.len() { "," } else { "" };
-        if column + 1 + name.width() + 1 > WIDTH {
+        if column + 1 + name.width() + 1 > most {
             out.push_str("\n  ");
             column = 2;
         } else {
