@@ -333,7 +333,7 @@ fn a_python_that_checks_its_memory_does_not_stop_over_the_hooks() {
     requires!(can_run(), "there is no hook, or no Python");
     let spool = support::spool();
     for python in pythons::watched().filter(|python| python.root.is_none()) {
-        for allocator in ["", "debug", "malloc_debug", "pymalloc_debug", "malloc"] {
+        for allocator in ["", "malloc_debug", "malloc"] {
             let command = || {
                 let mut command = Command::new(&python.executable);
                 command
