@@ -262,6 +262,7 @@ impl Builder {
         let (job, rank) = (job::job(&variable), job::rank(&variable));
         (process.job, process.rank) = (job, rank);
         mapped(&mut process);
+        not_seen_to_end(&mut process);
         let abnormal = matches!(process.end, End::Unknown | End::Other(_));
         if let Some(module) = last_begun.and_then(|last| process.modules.get_mut(last))
             && abnormal
@@ -282,6 +283,33 @@ fn mapped(process: &mut Process) {
             && objects.contains(tail(path.as_bytes()))
         {
             module.state = State::Loaded;
+        }
+    }
+}
+
+/// The end of an import is seen at the next one outside of it, so that of the last one never is. It took at least as long as all
+/// that was imported within it.
+fn not_seen_to_end(process: &mut Process) {
+    // Without a record of the end, it could have been long before.
+    if process.dropped.busy > 0 || process.dropped.too_much > 0 {
+        return;
+    }
+    let seen = |module: &Module| {
+        let end =
+            module.started_us.zip(module.took_at_least_us).map(|(start, took)| start.saturating_add(took));
+        [module.started_us, module.loaded_us, end].into_iter().flatten().max().unwrap_or(0)
+    };
+    let mut last: Vec<u64> = process.modules.iter().map(seen).collect();
+    for (i, module) in process.modules.iter_mut().enumerate().rev() {
+        // What came later was imported by what came earlier.
+        if let Importer::Module(importer) = module.importer
+            && importer < i
+        {
+            last[importer] = last[importer].max(last[i]);
+        }
+        if let (State::Loaded, None, Some(start)) = (module.state, module.took_at_most_us, module.started_us)
+        {
+            module.took_at_least_us = Some(last[i].saturating_sub(start));
         }
     }
 }

@@ -193,7 +193,7 @@ pub struct Module {
     pub loaded_us: Option<u64>,
     /// How long the import took at least, with all that it imported in turn.
     pub took_at_least_us: Option<u64>,
-    /// And at most.
+    /// And at most; `None`: its end was not seen.
     pub took_at_most_us: Option<u64>,
 }
 

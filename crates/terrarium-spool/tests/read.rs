@@ -275,6 +275,25 @@ fn code_from_before_a_fork_imports_as_well() {
     assert_eq!(direct(&found), ["yaml", "six"]);
 }
 
+#[test]
+fn an_import_that_was_not_seen_to_end_took_as_long_as_what_was_seen_of_it() {
+    let took = |busy: u32| {
+        let mut sample = sample().short(header::AT_BUSY, busy);
+        let yaml = sample.file(1_000, By::Main, "yaml", &format!("{SITE}/yaml/__init__.py"));
+        let loader = sample.file(2_000, By::Module(yaml), "yaml.loader", &format!("{SITE}/yaml/loader.py"));
+        sample.file(7_000, By::Module(loader), "yaml.reader", &format!("{SITE}/yaml/reader.py"));
+        sample.done(loader, 9_000, 1_000);
+        sample.import(60_000, By::Main, 0, b"absent");
+        let took = |module: &Module| (module.took_at_least_us, module.took_at_most_us);
+        process(&sample.bytes()).unwrap().modules.iter().map(took).collect::<Vec<_>>()
+    };
+    let [yaml, loader, _, absent] = took(0)[..] else { panic!() };
+    assert_eq!((loader, absent), ((Some(9_000), Some(10_000)), (None, None)));
+    assert!(matches!(yaml, (Some(10_000..=10_010), None)), "{yaml:?}");
+    // The record of its end may be what is missing.
+    assert_eq!(took(1)[0], (None, None));
+}
+
 /// The hexdump in the reference, byte for byte.
 #[test]
 fn the_example_in_the_reference() {

@@ -1,6 +1,5 @@
 //! System calls, without the C library: that would change `errno`, and the program may look at it.
 
-use core::arch::asm;
 use core::ffi::CStr;
 use core::ptr;
 
@@ -136,19 +135,6 @@ pub(crate) fn parent() -> u32 {
 pub(crate) fn user() -> u32 {
     // SAFETY: no arguments.
     unsafe { syscall!(Sysno::getuid) }.unwrap_or_default() as u32
-}
-
-/// A number that tells the thread from all others that live: where its thread control block is.
-pub(crate) fn thread() -> usize {
-    let block: usize;
-    // SAFETY: reads the address that the C library has put there for every thread.
-    unsafe {
-        #[cfg(target_arch = "x86_64")]
-        asm!("mov {}, fs:[0]", out(reg) block, options(nostack, preserves_flags, readonly));
-        #[cfg(target_arch = "aarch64")]
-        asm!("mrs {}, tpidr_el0", out(reg) block, options(nostack, preserves_flags, nomem));
-    }
-    block
 }
 
 /// Ends the process.

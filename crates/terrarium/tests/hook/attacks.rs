@@ -336,6 +336,32 @@ fn an_audit_hook_of_the_programs_own_works_as_before() {
     }
 }
 
+/// CPython takes all audit hooks away when it ends. A program that starts it again has two, of which the first is seen.
+#[test]
+fn a_python_that_is_started_twice_in_a_process_is_not_disturbed() {
+    requires!(can_run(), "there is no hook, or no Python");
+    let linked =
+        |python: &&'static Python| python.root.is_none() && !python.has_kernel && python.library.is_some();
+    let file = numbered(directory(), "twice").join("second.py");
+    fs::write(&file, "import csv\nprint('second')\n").unwrap();
+    for python in pythons::watched().filter(linked) {
+        let host = pythons::linked(python).unwrap();
+        let ask = "import sys; print(sys.base_prefix)";
+        let home = run(Command::new(&python.executable).args(["-c", ask]).stdin(Stdio::null())).out;
+        let command = || {
+            let mut command = Command::new(&host);
+            bare(command.arg(&file));
+            command.env("PYTHONHOME", home.trim_end()).env("PROBE_TWICE", "1");
+            command
+        };
+        let spool = support::spool();
+        let (alone, done) = (run(&mut command()), run(hooked(&mut command(), &spool)));
+        assert_eq!((alone.status, alone.out.as_str()), (0, "second\n"), "{alone:?}");
+        same(&done, &alone);
+        assert!(has(of(&records(&spool).unwrap(), done.pid), "json"), "{}", python.label());
+    }
+}
+
 /// CPython is told to check the memory that it frees, of which the audit hook's came from before it was told.
 #[test]
 fn a_python_that_checks_its_memory_does_not_stop_over_the_hooks() {

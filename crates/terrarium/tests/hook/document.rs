@@ -43,6 +43,7 @@ const AFTER: &str = "
 | | |
 |---|---|
 | 3.8 and 3.9, modules in a zip archive | one that raises at its end counts as loaded; who asks `importlib.import_module` is not known |
+| embedded Python that a program ends and starts again | the second is not seen: CPython takes audit hooks away at its end |
 | 3.8 and 3.9, `subprocess` | what it forks before it executes has a record for that moment, as a fork that executed another program |
 | free-threaded builds, many threads importing at the same moment | a record that finds another thread writing is dropped and counted (50 threads × 20 modules: at most one module in 1000 was missed) |
 

@@ -3,6 +3,7 @@
 mod attacks;
 mod cgroup;
 mod check;
+mod disturbance;
 mod document;
 mod endings;
 mod matrix;
