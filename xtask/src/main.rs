@@ -3,6 +3,7 @@
 mod bench;
 mod compare;
 mod generate;
+mod hook_matrix;
 mod replay;
 mod tidy;
 
@@ -36,6 +37,8 @@ enum Task {
     Bench(bench::BenchArgs),
     /// Try what terrarium and its peers hold, pass on and report, and print a table
     Compare(compare::CompareArgs),
+    /// Start Python in every way, end it in every way, with every Python here, and look at what the hook recorded (make build first)
+    HookMatrix(hook_matrix::HookMatrixArgs),
     /// Try rules for memory requests on traces of real tasks: what each would have wasted, and how often it would have failed
     Replay(replay::ReplayArgs),
 }
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Task::Generate { check: true } => generate::check(&root()),
         Task::Bench(args) => bench::run(&root(), &args),
         Task::Compare(args) => compare::run(&root(), &args),
+        Task::HookMatrix(args) => hook_matrix::run(&root(), &args),
         Task::Replay(args) => replay::run(&args),
     };
     match result {

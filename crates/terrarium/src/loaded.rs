@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use terrarium_core::report::{Tracking, TrackingState};
@@ -39,8 +39,19 @@ pub(crate) struct Loaded {
     bytes: u64,
     names: HashSet<Box<[u8]>>,
     names_bytes: usize,
+    /// Modules that are the user's own code in any process.
+    own: HashSet<Box<[u8]>>,
+    /// Records of forked children, which are read when the others were: what their parents had loaded imports in them too.
+    forked: Vec<PathBuf>,
     /// By name: whose it is (the least counts), and in how many processes.
     direct: BTreeMap<String, (u8, u64)>,
+}
+
+/// What to do with the record of a forked child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Forked {
+    Later,
+    Read,
 }
 
 /// Whether there was time.
@@ -51,7 +62,11 @@ impl Loaded {
     pub(crate) fn read(directory: &RunDirectory) -> Self {
         let mut loaded = Loaded::default();
         if directory.is_the_same() {
-            loaded.directory(directory.path(), 0, &Clock(Instant::now()));
+            let clock = Clock(Instant::now());
+            loaded.directory(directory.path(), 0, &clock);
+            for path in std::mem::take(&mut loaded.forked) {
+                loaded.count(&path, Forked::Read, &clock);
+            }
         }
         loaded
     }
@@ -60,12 +75,7 @@ impl Loaded {
         for entry in fs::read_dir(path).into_iter().flatten().flatten() {
             let name = entry.file_name();
             if name.as_encoded_bytes().ends_with(b".spool") {
-                let is_over = self.processes + self.unread >= MOST_RECORDS
-                    || self.bytes >= MOST_BYTES
-                    || clock.0.elapsed() >= LONGEST;
-                if is_over || self.record(&entry.path()).is_none() {
-                    self.unread += 1;
-                }
+                self.count(&entry.path(), Forked::Later, clock);
                 // Not even counted for ever.
                 if self.unread > 10 * MOST_RECORDS {
                     return;
@@ -77,20 +87,40 @@ impl Loaded {
         }
     }
 
-    fn record(&mut self, path: &Path) -> Option<()> {
+    fn count(&mut self, path: &Path, forked: Forked, clock: &Clock) {
+        let is_over = self.processes + self.unread >= MOST_RECORDS
+            || self.bytes >= MOST_BYTES
+            || clock.0.elapsed() >= LONGEST;
+        if is_over || self.record(path, forked).is_none() {
+            self.unread += 1;
+        }
+    }
+
+    fn record(&mut self, path: &Path, forked: Forked) -> Option<()> {
         let mut file = open_plain(path).ok()?;
         let mut bytes = vec![0; header::LENGTH];
         file.read_exact(&mut bytes).ok()?;
         if bytes[..header::MAGIC.len()] != header::MAGIC {
             return None;
         }
-        self.bytes += bytes.len() as u64;
         let flags = u32::from_le_bytes(bytes[header::AT_FLAGS..][..4].try_into().ok()?);
+        if forked == Forked::Later && flags & flag::FORKED != 0 && self.forked.len() < MOST_RECORDS as usize {
+            self.forked.push(path.to_owned());
+            return Some(());
+        }
+        self.bytes += bytes.len() as u64;
         if flags & flag::PYTHON != 0 {
             let most = (terrarium_spool::MOST_BYTES as u64).min(MOST_BYTES - self.bytes.min(MOST_BYTES)) + 1;
             self.bytes += file.take(most).read_to_end(&mut bytes).ok()? as u64;
-            let process = terrarium_spool::process(&bytes).ok()?;
+            let own = &self.own;
+            let process = terrarium_spool::process_forked(&bytes, &|name| own.contains(name)).ok()?;
             self.python_processes += 1;
+            for module in process.own_modules().map(|name| name.as_bytes()) {
+                if self.names_bytes + module.len() <= MOST_NAMES && !self.own.contains(module) {
+                    self.names_bytes += module.len();
+                    self.own.insert(module.into());
+                }
+            }
             self.modules(process.modules.iter().filter(|module| module.is_loaded()));
         }
         self.processes += 1;

@@ -61,8 +61,8 @@ pub(crate) fn look(state: &mut State, new: &mut dyn FnMut(&elf::Object<'_>)) {
         }
         new(object);
         let path = object.name.to_bytes();
-        // The program has no name, and what the kernel maps has no path.
-        if path.first() == Some(&b'/') {
+        // The program has no name, and what the kernel maps has no path. A path may be relative.
+        if path.contains(&b'/') {
             match state.objects.add(path, skip == 0) {
                 Some(false) => {}
                 Some(true) => {

@@ -32,6 +32,11 @@ int main(int argc, char **argv) {
     int (*run)(const char *, void *) = dlsym(library, "PyRun_SimpleStringFlags");
     int (*finalize)(void) = dlsym(library, "Py_FinalizeEx");
 #endif
+    if (getenv("PROBE_TWICE")) {
+        initialize();
+        run("import json", NULL);
+        finalize();
+    }
     initialize();
     int failed = run(text, NULL);
     int unflushed = finalize();

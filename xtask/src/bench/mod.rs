@@ -112,7 +112,7 @@ impl Kind {
             Self::Mpi => mpi::measure(place, runs.unwrap_or(9)),
             Self::Sampler => sampler::measure(place, runs.unwrap_or(5)),
             Self::Series => series::measure(place, runs.unwrap_or(1)),
-            Self::Hook => hook::measure(place, &args.peers, runs.unwrap_or(400)),
+            Self::Hook => hook::measure(place, &args.peers, runs.unwrap_or(200)),
         }
     }
 }

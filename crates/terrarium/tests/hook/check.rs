@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use terrarium_spool::{End, Process, State};
+use terrarium_wire::kind::main;
 
 use crate::endings::Ending;
 use crate::pythons::Python;
@@ -85,6 +86,7 @@ pub(crate) fn complaints(
         return wrong;
     };
     file(record, &mut wrong);
+    told(cell, record, &mut wrong);
     let process = &record.process;
     identity(cell, process, witness, records, &mut wrong);
     let modules = loaded(process, records);
@@ -127,6 +129,31 @@ fn identity(cell: Cell, process: &Process, witness: &Witness, records: &[Record]
     }
     if process.dropped.any() || process.stopped != terrarium_spool::Stopped::End {
         wrong.push(format!("it is not whole: {:?}, {:?}", process.dropped, process.stopped));
+    }
+}
+
+/// What Python was told to run; nothing of a text that was given to it.
+fn told(cell: Cell, record: &Record, wrong: &mut Vec<String>) {
+    let (kind, name) = match cell.way {
+        Way::Command => (main::COMMAND, ""),
+        Way::Module => (main::MODULE, "payload"),
+        Way::StandardInput => (main::STANDARD_INPUT, ""),
+        Way::Embedded | Way::EmbeddedPrivate => (main::EMBEDDED, ""),
+        Way::ZipApp => (main::SCRIPT, ".pyz"),
+        Way::SubInterpreter => (main::SCRIPT, "/subinterpreter.py"),
+        Way::BareFork | Way::Fork => (main::SCRIPT, "/workers.py"),
+        Way::Spawn => (main::SPAWNED, ""),
+        // The server is a command; what it forks has no more.
+        Way::ForkServer => (main::COMMAND, ""),
+        Way::Jupyter => (main::MODULE, "ipykernel_launcher"),
+        _ => (main::SCRIPT, "/payload.py"),
+    };
+    let told = record.process.main.as_ref();
+    if !told.is_some_and(|main| main.kind == kind && main.name.to_text().ends_with(name)) {
+        wrong.push(format!("it was told to run {told:?}"));
+    }
+    if record.has_payloads_text {
+        wrong.push("the text that Python was given is in its record".to_owned());
     }
 }
 
@@ -199,7 +226,13 @@ fn is_old_archive(cell: Cell) -> bool {
 }
 
 /// What failed to import is not counted.
-fn nothing_else(cell: Cell, seen: Seen, process: &Process, modules: &BTreeMap<String, Module>, wrong: &mut Vec<String>) {
+fn nothing_else(
+    cell: Cell,
+    seen: Seen,
+    process: &Process,
+    modules: &BTreeMap<String, Module>,
+    wrong: &mut Vec<String>,
+) {
     let failed = [
         "probe_missing",
         "probe_broken",

@@ -44,8 +44,7 @@ impl Ending {
     }
 
     /// Why there is no such end of such a process, if so.
-    pub(crate) fn cannot(self, python: &Python, way: Way) -> Option<&'static str> {
-        let _ = way;
+    pub(crate) fn cannot(self, python: &Python) -> Option<&'static str> {
         let hangs = self.is("daemons") && python.free_threaded;
         hangs.then_some("CPython hangs there by itself from time to time")
     }

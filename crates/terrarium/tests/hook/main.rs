@@ -3,6 +3,9 @@
 mod attacks;
 mod cgroup;
 mod check;
+mod crowds;
+mod disturbance;
+mod document;
 mod endings;
 mod matrix;
 mod never;
@@ -14,6 +17,11 @@ mod ways;
 #[test]
 fn every_process_is_seen() {
     matrix::every_process_is_seen();
+}
+
+#[test]
+fn older_pythons_leave_a_record_of_the_process() {
+    matrix::older_pythons_leave_a_record_of_the_process();
 }
 
 #[test]

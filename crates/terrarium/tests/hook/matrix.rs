@@ -4,9 +4,12 @@ use std::collections::VecDeque;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
+
+use terrarium_spool::End;
 
 use crate::check::{Cell, Seen, complaints};
 use crate::endings::{ENDINGS, Ending};
@@ -93,7 +96,7 @@ fn works(python: &'static Python, endings: impl Fn(usize) -> Vec<Ending>) -> Vec
     for (number, way) in WAYS.into_iter().enumerate().filter(|(_, way)| way.cannot(python).is_none()) {
         let cell = Cell { python, way };
         let mut endings = endings(number);
-        endings.retain(|ending| ending.cannot(python, way).is_none());
+        endings.retain(|ending| ending.cannot(python).is_none());
         if way.starts_many() {
             works.push(Work { cell, endings });
         } else {
@@ -160,6 +163,47 @@ pub(crate) fn every_process_is_seen() {
     println!("{processes} processes of {pythons} Pythons in {:.0} s", began.elapsed().as_secs_f64());
     assert!(processes > 0);
     assert!(wrong.is_empty(), "{} complaints:\n{}", wrong.len(), wrong.join("\n"));
+    if std::env::var_os("TERRARIUM_TEST_MATRIX_WRITE").is_some() {
+        assert!(
+            is_full && only.is_empty() && all.len() == ENDINGS.len(),
+            "the page is written after all of it"
+        );
+        crate::document::write(processes);
+    }
+}
+
+pub(crate) fn older_pythons_leave_a_record_of_the_process() {
+    requires!(hook().is_some(), "there is no hook: make build");
+    let older = || pythons::all().iter().filter(|python| !python.is_watched());
+    requires!(older().count() > 0, "there is no Python before 3.8");
+    for python in older() {
+        for (code, wanted) in [
+            ("import json", 0),
+            ("import json, sys; sys.exit(3)", 3),
+            ("import json; 1 / 0", 1),
+            ("import json, os; os._exit(4)", 4),
+            ("import json, os; os.kill(os.getpid(), 9)", -9),
+            ("import json, os; os.abort()", -6),
+        ] {
+            let spool = support::spool();
+            let mut command = Command::new(&python.executable);
+            command.env_clear().env("LD_PRELOAD", hook().unwrap()).env("TERRARIUM_SPOOL", &spool);
+            let done = run(command.args(["-c", code]).stdin(Stdio::null()).current_dir("/"));
+            let place = format!("{}: {code}", python.label());
+            assert_eq!(done.status, wanted, "{place}: {}", done.err);
+            let records = records(&spool).unwrap();
+            let [record] = &records[..] else { panic!("{place}: {} records", records.len()) };
+            let process = &record.process;
+            assert!(process.python.too_old && !process.python.watched, "{place}: {:?}", process.python);
+            assert!(process.modules.is_empty(), "{place}");
+            let end = match process.end {
+                End::Exited { status } | End::AtOnce { status } => status as i32,
+                End::Unknown => done.status.min(-1),
+                other => panic!("{place}: {other:?}"),
+            };
+            assert_eq!(end, wanted, "{place}: {:?}", process.end);
+        }
+    }
 }
 
 /// The test can fail: without the hook nothing is seen.

@@ -94,7 +94,9 @@ fn trace(python: &Path, spool: Option<&Path>) -> Trace {
             _ => {}
         }
         // The first text in quotes that is a path.
-        trace.paths.extend(arguments.split('"').nth(1).filter(|text| text.starts_with('/')).map(str::to_owned));
+        trace
+            .paths
+            .extend(arguments.split('"').nth(1).filter(|text| text.starts_with('/')).map(str::to_owned));
     }
     trace
 }
@@ -111,8 +113,10 @@ fn nothing_is_asked_of_the_kernel_but_the_spool_and_proc() {
 
         let spool = spool.to_str().unwrap();
         let hook = hook().unwrap().to_str().unwrap();
-        let allowed = |path: &&String| path.starts_with(spool) || path.starts_with("/proc/") || **path == hook;
-        let others: Vec<&String> = with.paths.difference(&alone.paths).filter(|path| !allowed(path)).collect();
+        let allowed =
+            |path: &&String| path.starts_with(spool) || path.starts_with("/proc/") || **path == hook;
+        let others: Vec<&String> =
+            with.paths.difference(&alone.paths).filter(|path| !allowed(path)).collect();
         assert!(others.is_empty(), "{}: {others:?}", python.label());
         assert_eq!(with.written, alone.written, "{}", python.label());
         assert_eq!(with.handlers, alone.handlers, "{}", python.label());

@@ -7,11 +7,15 @@ use std::path::Path;
 
 use terrarium_spool::{Importer, Process};
 
+const PAYLOADS: &[u8] = b"Whoever started us";
+
 /// One file of a spool.
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) mode: u32,
     pub(crate) owner: u32,
+    /// A line of tests/python/hook/payload.py is in it.
+    pub(crate) has_payloads_text: bool,
     pub(crate) process: Process,
 }
 
@@ -26,7 +30,8 @@ pub(crate) fn records(spool: &Path) -> Result<Vec<Record>, String> {
         let metadata = fs::symlink_metadata(&path).map_err(|e| e.to_string())?;
         let bytes = fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
         let process = terrarium_spool::process(&bytes).map_err(|e| format!("{}: {e}", path.display()))?;
-        records.push(Record { mode: metadata.mode(), owner: metadata.uid(), process });
+        let has_payloads_text = bytes.windows(PAYLOADS.len()).any(|window| window == PAYLOADS);
+        records.push(Record { mode: metadata.mode(), owner: metadata.uid(), has_payloads_text, process });
     }
     Ok(records)
 }

@@ -161,6 +161,11 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs it to its end, in a process group of its own, and ends what is left of that if it hangs.
 pub(crate) fn run(command: &mut Command) -> Done {
+    run_within(command, PATIENCE)
+}
+
+/// The same with another patience.
+pub(crate) fn run_within(command: &mut Command, patience: Duration) -> Done {
     let mut child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -177,11 +182,10 @@ pub(crate) fn run(command: &mut Command) -> Done {
     };
     let out = drain(Box::new(child.stdout.take().unwrap()));
     let err = drain(Box::new(child.stderr.take().unwrap()));
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience;
     // Daemons of multiprocessing may hold the pipes a moment longer than the child lives: the end of the pipes is awaited too.
-    let (mut status, mut hung) = (None, false);
-    while !(status.is_some() && out.is_finished() && err.is_finished()) {
-        status = status.or_else(|| child.try_wait().unwrap());
+    let mut hung = false;
+    while child.try_wait().unwrap().is_none() || !out.is_finished() || !err.is_finished() {
         if Instant::now() > deadline && !hung {
             hung = true;
             let _ = Command::new("kill").args(["-KILL", "--", &format!("-{pid}")]).status();
@@ -192,7 +196,7 @@ pub(crate) fn run(command: &mut Command) -> Done {
     if hung {
         err += "\nit hung and was ended";
     }
-    Done { pid, status: code(status.unwrap()), out, err }
+    Done { pid, status: code(child.wait().unwrap()), out, err }
 }
 
 /// Whom our processes belong to.

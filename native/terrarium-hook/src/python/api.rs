@@ -1,6 +1,6 @@
 //! CPython's own functions, as far as they are the same from 3.8 on. No structure of it is looked into.
 
-use core::ffi::{CStr, c_char, c_int, c_long, c_void};
+use core::ffi::{CStr, c_char, c_int, c_long, c_ulong, c_void};
 use core::mem::{MaybeUninit, transmute_copy};
 use core::sync::atomic::{AtomicPtr, Ordering};
 use core::{ptr, slice};
@@ -134,6 +134,7 @@ functions! {
     fn PyObject_CallObject(Ref, Ref) -> Ref;
     fn Py_IncRef(Ref);
     fn PyErr_Occurred() -> Ref;
+    fn PyThread_get_thread_ident() -> c_ulong;
     optional:
     // From 3.9 and 3.11 on; before, attributes tell.
     fn PyFrame_GetBack(Ref) -> Ref;
@@ -389,6 +390,17 @@ impl Api {
             }
             self.owned((self.PyObject_CallObject)(function, tuple.object))
         }
+    }
+
+    /// The thread that runs.
+    pub(crate) fn thread(&self) -> c_ulong {
+        // SAFETY: may be called at any time.
+        unsafe { (self.PyThread_get_thread_ident)() }
+    }
+
+    /// Keeps a borrowed object alive, while code of others may run.
+    pub(crate) fn hold(&self, object: Ref) -> Owned<'_> {
+        Owned { api: self, object: self.give(object) }
     }
 
     /// `None`, or any other object that is to be returned to Python.

@@ -8,7 +8,10 @@ use super::api::{Api, Name, Owned, Ref};
 use super::table::Tag;
 
 /// How many frames of the import system are passed over.
-const DEPTH: usize = 24;
+pub(super) const DEPTH: usize = 24;
+
+/// With fewer frames of it an import statement has called it, and not yet an extension module's own code, which has no frame.
+pub(super) const STATEMENT: usize = 4;
 
 /// Whose code it is.
 #[derive(Clone, Copy)]
@@ -40,9 +43,11 @@ pub(super) fn is_main(name: &[u8]) -> bool {
     matches!(name, b"__main__" | b"__mp_main__")
 }
 
-/// Whether code of this name is a part of the import system, which imports on behalf of others.
+/// Whether code of this name is a part of the import system, which imports on behalf of others, or has no name: what is run by
+/// `exec` with empty globals.
 fn imports_for_others(name: &[u8]) -> bool {
-    const THESE: [&[u8]; 6] = [
+    const THESE: [&[u8]; 7] = [
+        b"",
         b"importlib._bootstrap",
         b"importlib._bootstrap_external",
         b"_frozen_importlib",
@@ -59,12 +64,12 @@ pub(super) fn direct<'a>(api: &Api) -> Option<(&'a [u8], bool)> {
     Some((name, imports_for_others(name)))
 }
 
-/// What the first code calls itself that is no part of the import system.
-pub(super) fn beyond_the_import_system<'a>(api: &Api) -> Option<&'a [u8]> {
+/// What the first code calls itself that is no part of the import system, within so many frames.
+pub(super) fn beyond_the_import_system<'a>(api: &Api, depth: usize) -> Option<&'a [u8]> {
     let mut frame = api.frame()?;
     // Each frame is held while its caller is asked for.
     let mut held: Option<Owned<'_>> = None;
-    for _ in 0..DEPTH {
+    for _ in 0..depth {
         let globals = api.globals_of(frame)?;
         let name = name_in(api, globals.get());
         if !imports_for_others(name) {

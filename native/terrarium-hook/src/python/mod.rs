@@ -211,7 +211,7 @@ fn executed(state: &mut State, api: &Api, arguments: Ref, _: &[u8]) {
     python.modules.look(api, log, now / 1000);
     let Some(code) = api.element(arguments, 0) else { return };
     // The program's own code is run by no other code.
-    let is_main = api.frame().is_none();
+    let is_main = api.globals().is_none();
     if is_main && !python.has_main {
         tell(state, api, main::EMBEDDED, b"");
     }
@@ -290,7 +290,7 @@ fn excepted(state: &mut State, api: &Api, arguments: Ref, _: &[u8]) {
     let now = state.log.elapsed() / 1000;
     let State { log, python, .. } = state;
     python.modules.look(api, log, now);
-    python.modules.give_up(log);
+    python.modules.give_up(api, log);
 }
 
 /// `os.exec`: another program is about to take the place of this one.

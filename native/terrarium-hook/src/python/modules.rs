@@ -5,6 +5,8 @@
 //! *anchor*, is all that can be new, and what is there again is done. Only when the dictionary has closed its gaps, which is
 //! seen by the anchor not being where it was, all of it is looked through.
 
+use core::ffi::c_ulong;
+
 use terrarium_wire::kind::{self, import, importer, origin};
 use terrarium_wire::{hash, header};
 
@@ -33,11 +35,44 @@ struct Interpreter {
     index: isize,
 }
 
+/// A bit for each number.
+struct Bits([u64; MOST / 64]);
+
+impl Bits {
+    const fn new() -> Self {
+        Self([0; MOST / 64])
+    }
+
+    fn has(&self, number: u32) -> bool {
+        self.0.get(number as usize / 64).is_some_and(|bits| bits >> (number % 64) & 1 != 0)
+    }
+
+    fn set(&mut self, number: u32) {
+        if let Some(bits) = self.0.get_mut(number as usize / 64) {
+            *bits |= 1 << (number % 64);
+        }
+    }
+}
+
+/// An entry of `sys.modules`.
+struct Entry<'a> {
+    name: &'a [u8],
+    key: Ref,
+    module: Ref,
+    index: isize,
+    /// That dictionary.
+    modules: usize,
+    /// Whether entries are not where they were.
+    moved: bool,
+}
+
 /// The modules of this process.
 pub(super) struct Modules {
     table: Table,
-    /// By number, whether it was recorded as loaded.
-    loaded: [u64; MOST / 64],
+    /// By number, whether it was recorded as loaded, as done and as failed.
+    loaded: Bits,
+    done: Bits,
+    failed: Bits,
     /// The number of the next.
     next: u32,
     /// The first that stands in this file: what came before was loaded in the process that this one was forked from.
@@ -61,7 +96,9 @@ impl Modules {
     pub(super) const fn new() -> Self {
         Self {
             table: Table::new(),
-            loaded: [0; MOST / 64],
+            loaded: Bits::new(),
+            done: Bits::new(),
+            failed: Bits::new(),
             next: 0,
             first: 0,
             open: OpenImports::new(),
@@ -116,9 +153,14 @@ impl Modules {
     /// An `import` event.
     pub(super) fn begin(&mut self, api: &Api, log: &mut Log, name: &[u8], file: Option<&[u8]>, now: u64) {
         let tag = Tag::of(name);
-        let number = match self.table.get(tag) {
-            // Tried before, or the second event of an extension.
-            Some(number) => Some(number),
+        let number = match self.known(tag) {
+            Some(number) => {
+                // Not the second event of an extension.
+                if file.is_none() {
+                    self.begin_again(api, log, number, tag, now);
+                }
+                Some(number)
+            }
             None => self.begin_new(api, log, name, tag, now),
         };
         let open =
@@ -137,19 +179,45 @@ impl Modules {
         }
     }
 
+    /// The number that a name has, unless it was tried in vain before the fork.
+    fn known(&self, tag: Tag) -> Option<u32> {
+        self.table.get(tag).filter(|&number| number >= self.first || self.loaded.has(number))
+    }
+
+    /// An import that was tried before, and did not come to a good end: it may now.
+    fn begin_again(&mut self, api: &Api, log: &mut Log, number: u32, tag: Tag, now: u64) {
+        if self.done.has(number) || number < self.first {
+            return;
+        }
+        match self.open.place_of(number).and_then(|place| self.open.get(place)) {
+            Some(open) if open.index < 0 => open.started = now,
+            Some(_) => {}
+            None => {
+                let importer = who::direct(api).map_or(Tag::NONE, |(name, _)| Tag::of(name));
+                let thread = api.thread();
+                self.end_siblings(log, importer, thread);
+                self.open.push(Open { number, started: now, tag, importer, thread, index: -1, ..Open::NONE });
+            }
+        }
+    }
+
     fn begin_new(&mut self, api: &Api, log: &mut Log, name: &[u8], tag: Tag, now: u64) -> Option<u32> {
+        let thread = api.thread();
         let importer = match who::direct(api) {
             None => Importer::nobody(),
             // A parent of the package that was asked for last.
-            Some((_, true)) if log.texts.names.begins_with_and_dot(name) => {
+            Some((_, true))
+                if self.last_reference != importer::NOBODY && log.texts.names.begins_with_and_dot(name) =>
+            {
                 Importer { reference: self.last_reference, name: b"", tag: self.last_importer }
             }
             Some((direct, is_import_system)) => {
                 // While it is imported itself it imports for itself.
-                let is_import_system = is_import_system && !self.is_open(direct);
-                let name = if is_import_system { who::beyond_the_import_system(api) } else { Some(direct) };
-                let importer = name.map_or(Importer::nobody(), |name| self.importer(name));
-                self.end_siblings(log, importer.tag);
+                let importer = match is_import_system && !self.is_open(direct) {
+                    true => self.behind_the_import_system(api, thread),
+                    false => self.importer(direct),
+                };
+                self.end_siblings(log, importer.tag, thread);
                 importer
             }
         };
@@ -176,12 +244,27 @@ impl Modules {
         self.open.push(Open {
             number,
             started: now,
+            tag,
             importer: importer.tag,
+            thread,
             index: -1,
-            is_given_up: false,
-            has_object: false,
+            ..Open::NONE
         });
         Some(number)
+    }
+
+    /// For whom the import system imports: an extension module, whose own code runs without a frame, or the code that called it.
+    fn behind_the_import_system<'a>(&self, api: &Api, thread: c_ulong) -> Importer<'a> {
+        let extension = self
+            .open
+            .extension(thread)
+            .and_then(|open| Some((importer::FIRST + self.in_file(open.number)?, open.tag)));
+        let depth = if extension.is_some() { who::STATEMENT } else { who::DEPTH };
+        match (who::beyond_the_import_system(api, depth), extension) {
+            (Some(name), _) => self.importer(name),
+            (None, Some((reference, tag))) => Importer { reference, name: b"", tag },
+            (None, None) => Importer::nobody(),
+        }
     }
 
     /// The module whose code is about to be run, if this is its file.
@@ -235,39 +318,56 @@ impl Modules {
         self.table.insert(tag, number).then_some(number)
     }
 
-    /// Code that goes on to its next import is done with the last: if that was not seen to end well, it has failed.
-    fn end_siblings(&mut self, log: &mut Log, importer: Tag) {
+    /// Code that goes on to its next import is done with the last: if that never came into `sys.modules`, it was not found, or
+    /// its shared object refused.
+    fn end_siblings(&mut self, log: &mut Log, importer: Tag, thread: c_ulong) {
         let mut place = 0;
         while let Some(&mut open) = self.open.get(place) {
-            if open.importer == importer && open.index < 0 {
-                if open.has_object {
-                    self.give_up_one(log, place);
-                }
-                self.open.remove(place);
+            if open.importer != importer || open.thread != thread || open.index >= 0 {
+                place += 1;
                 continue;
             }
-            if open.importer == importer {
-                self.give_up_one(log, place);
+            if open.has_object {
+                self.fail(log, open.number);
             }
-            place += 1;
+            self.open.remove(place);
         }
     }
 
-    /// What is being imported has failed, unless another thread goes on with it.
-    pub(super) fn give_up(&mut self, log: &mut Log) {
-        for place in 0..self.open.count() {
-            if self.open.get(place).is_some_and(|open| open.index >= 0) {
-                self.give_up_one(log, place);
+    /// Of the imports whose code was run, those have failed that importlib has taken out of `sys.modules`: the innermost, or any
+    /// of them.
+    fn fail_gone(&mut self, api: &Api, log: &mut Log, modules: Ref, any: bool) {
+        let mut place = self.open.count();
+        while let Some(before) = place.checked_sub(1) {
+            place = before;
+            let Some(&mut open) = self.open.get(place) else { return };
+            if open.index < 0 || open.modules != modules as usize {
+                continue;
+            }
+            let mut position = open.index;
+            let key = api.next(modules, &mut position).map(|(key, _)| key as usize);
+            if key != Some(open.key) || position != open.index + 1 {
+                self.open.remove(place);
+                self.fail(log, open.number);
+            } else if !any {
+                return;
             }
         }
     }
 
-    fn give_up_one(&mut self, log: &mut Log, place: usize) {
-        if let Some(open) = self.open.get(place)
-            && !core::mem::replace(&mut open.is_given_up, true)
-            && let Some(number) = open.number.checked_sub(self.first)
+    /// Nobody caught an exception.
+    pub(super) fn give_up(&mut self, api: &Api, log: &mut Log) {
+        let Some(modules) = api.modules() else { return };
+        api.alone(modules, || self.fail_gone(api, log, modules, true));
+    }
+
+    /// Once: what is tried again and again is not to fill the file.
+    fn fail(&mut self, log: &mut Log, number: u32) {
+        if let Some(in_file) = self.in_file(number)
+            && !self.failed.has(number)
+            && log.write(kind::FAILED, &|put, _| put.number(in_file))
         {
-            log.write(kind::FAILED, &|put, _| put.number(u64::from(number)));
+            self.failed.set(number);
         }
     }
 
@@ -287,10 +387,13 @@ impl Modules {
             }
             while let Some((key, module)) = api.next(modules, &mut position) {
                 let Some(name) = api.text(key) else { continue };
-                if self.see(api, log, name, module, position - 1, moved, now) {
-                    (interpreter.anchor, interpreter.index) = (key as usize, position - 1);
+                let index = position - 1;
+                let entry = Entry { name, key, module, index, modules: modules as usize, moved };
+                if self.see(api, log, &entry, now) {
+                    (interpreter.anchor, interpreter.index) = (key as usize, index);
                 }
             }
+            self.fail_gone(api, log, modules, false);
         });
         if let Some(place) = self.interpreters.get_mut(which) {
             *place = interpreter;
@@ -314,34 +417,35 @@ impl Modules {
     }
 
     /// A module in `sys.modules`; says whether it is done, as far as can be seen.
-    #[expect(clippy::too_many_arguments, reason = "what is known of one entry")]
-    fn see(
-        &mut self,
-        api: &Api,
-        log: &mut Log,
-        name: &[u8],
-        module: Ref,
-        index: isize,
-        moved: bool,
-        now: u64,
-    ) -> bool {
-        if who::is_main(name) {
+    fn see(&mut self, api: &Api, log: &mut Log, entry: &Entry<'_>, now: u64) -> bool {
+        if who::is_main(entry.name) {
             return true;
         }
-        let tag = Tag::of(name);
-        let Some(number) = self.table.get(tag) else {
-            return self.see_new(api, log, name, tag, module, index, now);
+        let tag = Tag::of(entry.name);
+        let number = self.known(tag);
+        // In another interpreter it may be open as well.
+        let place = number.and_then(|number| self.open.place_of(number)).filter(|&place| {
+            self.open.get(place).is_some_and(|open| open.index < 0 || open.modules == entry.modules)
+        });
+        let is_loaded = number.is_some_and(|number| self.loaded.has(number));
+        if is_loaded && place.is_none() {
+            return true;
+        }
+        // Attributes are looked at: code of others may run, and take the module away.
+        let _held = (api.hold(entry.key), api.hold(entry.module));
+        let Some(number) = number else {
+            return self.see_new(api, log, entry, tag, now);
         };
-        let place = self.open.place_of(number);
-        if !self.is_loaded(number) {
-            self.record_loaded(api, log, number, module, now);
+        if !is_loaded {
+            self.record_loaded(api, log, number, entry.module, now);
         }
         let Some(place) = place else { return true };
         let Some(open) = self.open.get(place) else { return true };
-        let before = core::mem::replace(&mut open.index, index);
+        let before = core::mem::replace(&mut open.index, entry.index);
+        (open.modules, open.key) = (entry.modules, entry.key as usize);
         let is_done = match before {
-            0.. if !moved => index > before,
-            _ => !is_initializing(api, module),
+            0.. if !entry.moved => entry.index > before,
+            _ => !is_initializing(api, entry.module),
         };
         if is_done {
             self.done(log, place, now);
@@ -350,20 +454,11 @@ impl Modules {
     }
 
     /// A module that came without an `import` event.
-    #[expect(clippy::too_many_arguments, reason = "what is known of one entry")]
-    fn see_new(
-        &mut self,
-        api: &Api,
-        log: &mut Log,
-        name: &[u8],
-        tag: Tag,
-        module: Ref,
-        index: isize,
-        now: u64,
-    ) -> bool {
+    fn see_new(&mut self, api: &Api, log: &mut Log, entry: &Entry<'_>, tag: Tag, now: u64) -> bool {
+        let &Entry { name, key, module, index, modules, .. } = entry;
         let is_done = !is_initializing(api, module);
         // Only while its code is about to be run the frames tell who asked for it.
-        let by = if is_done { None } else { who::beyond_the_import_system(api) };
+        let by = if is_done { None } else { who::beyond_the_import_system(api, who::DEPTH) };
         let importer = by.map_or(Importer::nobody(), |by| self.importer(by));
         let (how, file) = origin_of(api, module);
         let number = self.add(
@@ -388,24 +483,21 @@ impl Modules {
             self.open.push(Open {
                 number,
                 started: now,
+                tag,
                 importer: importer.tag,
+                thread: api.thread(),
                 index,
-                is_given_up: false,
+                modules,
+                key: key as usize,
                 has_object: false,
             });
         }
         is_done
     }
 
-    fn is_loaded(&self, number: u32) -> bool {
-        self.loaded.get(number as usize / 64).is_some_and(|bits| bits >> (number % 64) & 1 != 0)
-    }
-
     fn mark_loaded(&mut self, log: &Log, number: u32, file: &[u8]) {
         self.last_loaded = (number, hash(file));
-        if let Some(bits) = self.loaded.get_mut(number as usize / 64) {
-            *bits |= 1 << (number % 64);
-        }
+        self.loaded.set(number);
         log.count(header::AT_MODULES);
     }
 
@@ -430,6 +522,7 @@ impl Modules {
     fn done(&mut self, log: &mut Log, place: usize, now: u64) {
         let Some(&mut open) = self.open.get(place) else { return };
         self.open.remove(place);
+        self.done.set(open.number);
         if let Some(number) = self.in_file(open.number) {
             let least = self.last_look.saturating_sub(open.started);
             let most = now.saturating_sub(open.started);

@@ -1,9 +1,11 @@
 //! Imports that were begun and have not ended.
 
+use core::ffi::c_ulong;
+
 use super::table::Tag;
 
 /// How many are followed to their end at the same time: nested in each other, and in threads.
-const MOST: usize = 64;
+const MOST: usize = 128;
 
 /// An import that was begun.
 #[derive(Clone, Copy)]
@@ -11,14 +13,33 @@ pub(super) struct Open {
     pub(super) number: u32,
     /// Microseconds since the start.
     pub(super) started: u64,
-    /// Who imports it.
+    /// Its own name.
+    pub(super) tag: Tag,
+    /// Who imports it, and in which thread.
     pub(super) importer: Tag,
+    pub(super) thread: c_ulong,
     /// Where it is in `sys.modules`; negative: not there yet.
     pub(super) index: isize,
-    /// Whether it was given up; it may come to its end for all that.
-    pub(super) is_given_up: bool,
+    /// Which `sys.modules` that is, and its key there; only compared.
+    pub(super) modules: usize,
+    pub(super) key: usize,
     /// Whether a shared object was named for it: one that refuses stays mapped.
     pub(super) has_object: bool,
+}
+
+impl Open {
+    /// Nothing is known yet. All zeros, as what is static here is to be.
+    pub(super) const NONE: Self = Self {
+        number: 0,
+        started: 0,
+        tag: Tag::NONE,
+        importer: Tag::NONE,
+        thread: 0,
+        index: 0,
+        modules: 0,
+        key: 0,
+        has_object: false,
+    };
 }
 
 /// Those that are open, the first begun first.
@@ -29,15 +50,7 @@ pub(super) struct OpenImports {
 
 impl OpenImports {
     pub(super) const fn new() -> Self {
-        let none = Open {
-            number: 0,
-            started: 0,
-            importer: Tag::NONE,
-            index: 0,
-            is_given_up: false,
-            has_object: false,
-        };
-        Self { list: [none; MOST], count: 0 }
+        Self { list: [Open::NONE; MOST], count: 0 }
     }
 
     pub(super) fn clear(&mut self) {
@@ -60,6 +73,16 @@ impl OpenImports {
     /// Where a module is in the list.
     pub(super) fn place_of(&self, number: u32) -> Option<usize> {
         self.all().iter().rposition(|open| open.number == number)
+    }
+
+    /// The extension module whose own code runs in this thread, if what runs is not Python code that it imports in turn.
+    pub(super) fn extension(&self, thread: c_ulong) -> Option<Open> {
+        let innermost = self
+            .all()
+            .iter()
+            .rev()
+            .find(|open| open.thread == thread && (open.index >= 0 || open.has_object));
+        innermost.copied().filter(|open| open.has_object)
     }
 
     /// Adds one. If there is no room the first goes, which has been open for longest: nobody will know how long it took.

@@ -72,7 +72,7 @@ impl Table {
         self.find(tag)?.1
     }
 
-    /// Puts a name in that is not there yet; false: the table is full.
+    /// Gives a name its number, or another; false: the table is full.
     pub(super) fn insert(&mut self, tag: Tag, number: u32) -> bool {
         let (begin, size) = self.part();
         if self.count >= size / 4 * 3 {

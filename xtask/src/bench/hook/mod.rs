@@ -329,10 +329,10 @@ mod tests {
     #[test]
     fn it_measures() {
         let counts = Counts {
-            start: 2,
+            start: 1,
             numpy: 1,
             libraries: 1,
-            programs: 3,
+            programs: 2,
             events: 1,
             modules: 1,
             instructions: 0,

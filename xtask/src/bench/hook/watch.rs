@@ -19,6 +19,9 @@ pub(super) const EMPTY: &str = "empty hook in C";
 
 pub(super) const OURS: &str = "terrarium";
 
+/// terrarium in a rank that is only counted.
+pub(super) const OTHER_RANK: &str = "terrarium, rank 1";
+
 /// terrarium where the spool is no memory file system.
 pub(super) const ON_DISK: &str = "terrarium, spool on disk";
 
@@ -194,10 +197,13 @@ pub(super) fn fit(
         |name: &str, reason: &str| absent.push(Absent { name: name.to_owned(), reason: reason.to_owned() });
     match place.hook() {
         Some(library) => {
-            for (name, spool) in [(OURS, scratch.spool()), (ON_DISK, scratch.spool_on_disk())] {
+            let ours = |name, spool: &Path| {
                 let ours = Watcher::new(name, spool).leaving(Trace::Spool);
-                all.push(ours.with("LD_PRELOAD", &library).with("TERRARIUM_SPOOL", spool));
-            }
+                ours.with("LD_PRELOAD", &library).with("TERRARIUM_SPOOL", spool)
+            };
+            all.push(ours(OURS, scratch.spool()));
+            all.push(ours(OTHER_RANK, scratch.spool()).with("PMI_RANK", "1"));
+            all.push(ours(ON_DISK, scratch.spool_on_disk()));
         }
         None => missing(OURS, "there is no libterrarium_hook.so: build it (`make build`)"),
     }
