@@ -1,7 +1,6 @@
 """Imports that fail, are tried again, go on elsewhere, or are begun by code that has no frame; argv: a directory for modules, and
-one with a shared object that is no module and one that imports."""
-import ctypes, os, sys
-import importlib.machinery as machinery, importlib.util as util
+one with shared objects that are no modules and one that imports."""
+import _ctypes, ctypes, os, sys
 
 where, native = sys.argv[1:]
 modules = {
@@ -55,4 +54,7 @@ for _ in range(5000):
     except ImportError:
         pass
 os.chdir(native)
+# Unloaded, seen to be so, and loaded again.
+_ctypes.dlclose(ctypes.CDLL("./not_a_module.so")._handle)
+ctypes.CDLL("./nor_this.so")
 ctypes.CDLL("./not_a_module.so")
