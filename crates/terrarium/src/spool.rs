@@ -74,7 +74,11 @@ fn find_in(
     let site = |path: PathBuf| Spool { path, is_own: false };
     if let Some(named) = variable(VARIABLE).map(PathBuf::from) {
         match usable(&named, in_time) {
-            Ok(path) => return Ok(site(path)),
+            // A shell that `track env` was read into names the user's own: it is kept small all the same.
+            Ok(path) => {
+                let is_own = own_below(uid, Path::new("/run/user"), shm).contains(&path);
+                return Ok(Spool { path, is_own });
+            }
             // Of a run whose environment was carried elsewhere, by a batch system.
             Err(_) if named.file_name().and_then(job_of).is_some() => {}
             Err(why) => return Err(format!("{VARIABLE}={}: {why}", named.display())),
@@ -319,6 +323,7 @@ mod tests {
         assert!(own.is_own && own.path.ends_with(format!("terrarium-{}/spool", user())), "{own:?}");
         assert_eq!((mode(&own.path), mode(own.path.parent().unwrap())), (0o700, 0o700));
         assert_eq!(find(&with(&[])).unwrap(), own);
+        assert_eq!(find(&with(&[(VARIABLE, &own.path)])).unwrap(), own);
         fs::create_dir(&site).unwrap();
         assert_eq!(find(&with(&[])).unwrap(), Spool { path: site.clone(), is_own: false });
         let found = find(&with(&[(VARIABLE, &named)])).unwrap();
