@@ -89,12 +89,16 @@ fn preamble(state: &mut State, settings: &Settings) {
     let mut names = [0; 390];
     let host = kernel::host(&mut names);
     log.write(kind::HOST, &|put, _| put.text(host));
+    let mut so_far = log.position();
     // Most paths are short, and the stack has been used so far already.
     let mut path = [0; 512];
     match kernel::link(c"/proc/self/exe", &mut path) {
         path if path.len() == 512 => long_program(log),
         path => drop(log.write(kind::PROGRAM, &|put, _| put.text(path))),
     }
+    // A child's first chunk gets of this what stands in the first chunk here.
+    let whole = |log: &Log, before: usize| if log.spool.index == 0 { log.position() } else { before };
+    so_far = whole(log, so_far);
     for (byte, value) in (1..).zip(&settings.variables) {
         if let Some(value) = value {
             // Identifiers are short; what is not is not one.
@@ -103,9 +107,10 @@ fn preamble(state: &mut State, settings: &Settings) {
                 put.byte(byte);
                 put.text(value);
             });
+            so_far = whole(log, so_far);
         }
     }
-    state.preamble = log.position();
+    state.preamble = so_far;
 }
 
 #[inline(never)]

@@ -80,13 +80,13 @@ impl Log {
 
     /// Records as they stand in another file's first chunk. Only at the start of a file, and without continued texts.
     pub(crate) fn copy(&mut self, records: &[u8]) {
-        if self.spool.length() - self.at > records.len() {
-            // SAFETY: mapped, and only this thread writes it.
-            unsafe {
-                self.spool.current.add(self.at).copy_from_nonoverlapping(records.as_ptr(), records.len())
-            };
-            self.at += records.len();
+        if self.spool.length() - self.at <= records.len() && !self.grow() {
+            self.count(header::AT_NO_SPACE);
+            return;
         }
+        // SAFETY: mapped, and only this thread writes it; a second chunk is longer than the first, from which these come.
+        unsafe { self.spool.current.add(self.at).copy_from_nonoverlapping(records.as_ptr(), records.len()) };
+        self.at += records.len();
     }
 
     /// The process ends. May come in a signal handler: nothing but stores and system calls.

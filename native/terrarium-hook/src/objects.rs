@@ -63,7 +63,7 @@ pub(crate) fn look(state: &mut State, new: &mut dyn FnMut(&elf::Object<'_>)) {
         let path = object.name.to_bytes();
         // The program has no name, and what the kernel maps has no path. A path may be relative.
         if path.contains(&b'/') {
-            match state.objects.add(path, skip == 0) {
+            match state.objects.add(path, object.changes.is_none_or(|(_, unloaded)| unloaded > 0)) {
                 Some(false) => {}
                 Some(true) => {
                     let put =

@@ -1,5 +1,6 @@
 // An extension module for every CPython from 3.8, sub-interpreters and free-threaded builds with it, from one build: the slots
-// and the length of an object's head are chosen when it is loaded. With -DREFUSES its import fails after it was mapped.
+// and the length of an object's head are chosen when it is loaded. With -DREFUSES its import fails after it was mapped, with
+// -DIMPORTS its own code imports others.
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,17 @@ static int refuse(void *module) {
 }
 #define NAME "probe_refuses"
 #define INIT PyInit_probe_refuses
+#define RUNS refuse
+#elif defined(IMPORTS)
+void *PyImport_ImportModule(const char *);
+
+static int imports(void *module) {
+    (void)module;
+    return PyImport_ImportModule("colorsys") && PyImport_ImportModule("xml.dom.minicompat") ? 0 : -1;
+}
+#define NAME "probe_imports"
+#define INIT PyInit_probe_imports
+#define RUNS imports
 #else
 #define NAME "probe_native"
 #define INIT PyInit_probe_native
@@ -32,9 +44,9 @@ __attribute__((visibility("default"))) void *INIT(void) {
     definition[at] = (void *)NAME;
     definition[at + 4] = slots;
     int slot = 0;
-#ifdef REFUSES
+#ifdef RUNS
     slots[slot++] = (void *)2; // Py_mod_exec
-    slots[slot++] = (void *)refuse;
+    slots[slot++] = (void *)RUNS;
 #endif
     if (minor >= 12) {
         slots[slot++] = (void *)3; // Py_mod_multiple_interpreters

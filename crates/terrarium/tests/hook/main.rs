@@ -12,6 +12,7 @@ mod never;
 mod pythons;
 mod spool;
 mod support;
+mod truth;
 mod ways;
 
 #[test]

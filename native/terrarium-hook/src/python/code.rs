@@ -13,12 +13,17 @@ use super::modules::Modules;
 /// How deep functions and classes may be nested in each other.
 const DEPTH: usize = 16;
 
+/// How many records are remembered, so that code that is run in a loop is recorded once; a power of two.
+const RECORDED: usize = 256;
+
 /// Where the standard library and installed packages are.
 pub(super) struct Library {
     /// Each with its length.
     prefixes: [([u8; 1024], usize); 2],
     opcodes: Option<Opcodes>,
     found: Found,
+    /// Hashes of what was recorded, each in the place that it says.
+    recorded: [u32; RECORDED],
 }
 
 /// Numbers of bytecode instructions.
@@ -51,7 +56,12 @@ impl Opcodes {
 
 impl Library {
     pub(super) const fn new() -> Self {
-        Self { prefixes: [([0; 1024], 0); 2], opcodes: None, found: Found::new() }
+        Self { prefixes: [([0; 1024], 0); 2], opcodes: None, found: Found::new(), recorded: [0; RECORDED] }
+    }
+
+    /// In a forked child: its file has none of it.
+    pub(super) fn forked(&mut self) {
+        self.recorded = [0; RECORDED];
     }
 
     /// `sys.prefix` and `sys.base_prefix`, of this version.
@@ -111,7 +121,12 @@ pub(super) fn look(
     if found.has_too_many {
         log.count(header::AT_TOO_MUCH);
     }
-    if found.count > 0 {
+    if found.count == 0 {
+        return;
+    }
+    let hash = (hash(found.all()) ^ hash(file).rotate_left(1)) >> 32;
+    let recorded = library.recorded.get_mut(hash as usize & (RECORDED - 1));
+    if recorded.is_none_or(|place| core::mem::replace(place, hash as u32) != hash as u32) {
         log.write(kind::NAMES, &|put, _| {
             whose.put(put);
             put.text(file);
@@ -148,8 +163,12 @@ impl Found {
         (self.length, self.count, self.has_too_many) = (0, 0, false);
     }
 
+    fn all(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+
     fn each(&self, mut act: impl FnMut(&[u8])) {
-        let mut rest = self.bytes.get(..self.length).unwrap_or_default();
+        let mut rest = self.all();
         while let Some((length, behind)) = rest.split_first_chunk() {
             let Some((name, next)) = behind.split_at_checked(usize::from(u16::from_le_bytes(*length))) else {
                 break;

@@ -19,7 +19,7 @@ use core::ffi::{CStr, c_char, c_int, c_void};
 
 use terrarium_wire::header::flag;
 use terrarium_wire::kind::main;
-use terrarium_wire::{header, kind};
+use terrarium_wire::{hash, header, kind};
 
 use crate::elf::Object;
 use crate::kernel;
@@ -89,6 +89,8 @@ pub(crate) struct Python {
     calls: calls::Calls,
     /// Payloads that a forked child's file has as well.
     kept: Kept,
+    /// Hash of the type of the last exception that nobody caught.
+    last_exception: u64,
     /// When the peak of memory was looked at last, in nanoseconds since the start.
     last_peak: u64,
 }
@@ -105,6 +107,7 @@ impl Python {
             library: code::Library::new(),
             calls: calls::Calls::new(),
             kept: Kept::new(),
+            last_exception: 0,
             last_peak: 0,
         }
     }
@@ -127,7 +130,8 @@ impl Python {
     /// In a forked child: what was loaded before stands in the parent's file.
     pub(crate) fn forked(&mut self, log: &mut Log) {
         self.modules.forked();
-        self.last_peak = 0;
+        self.library.forked();
+        (self.last_exception, self.last_peak) = (0, 0);
         self.kept.write(log);
     }
 }
@@ -284,6 +288,8 @@ fn excepted(state: &mut State, api: &Api, arguments: Ref, _: &[u8]) {
     let name = api.element(arguments, 1).and_then(|class| api.attribute(class, Name::Dunder));
     if let Some(name) = name
         && let Some(name) = api.text(name.get())
+        // A program with Python inside may go on, and run into the same again and again.
+        && core::mem::replace(&mut state.python.last_exception, hash(name)) != hash(name)
     {
         state.log.write(kind::EXCEPTION, &|put, _| put.text(cut(name)));
     }

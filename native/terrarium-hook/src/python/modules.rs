@@ -374,7 +374,7 @@ impl Modules {
     /// Looks through what is new in `sys.modules`.
     pub(super) fn look(&mut self, api: &Api, log: &mut Log, now: u64) {
         let Some(modules) = api.modules() else { return };
-        let which = self.interpreter(log, modules);
+        let Some(which) = self.interpreter(api, log, modules) else { return };
         let Some(&(mut interpreter)) = self.interpreters.get(which) else { return };
         api.alone(modules, || {
             let mut position = interpreter.index;
@@ -401,19 +401,21 @@ impl Modules {
         self.last_look = now;
     }
 
-    fn interpreter(&mut self, log: &Log, modules: Ref) -> usize {
+    fn interpreter(&mut self, api: &Api, log: &Log, modules: Ref) -> Option<usize> {
         if let Some(which) =
             self.interpreters.iter().position(|interpreter| interpreter.modules == modules as usize)
         {
-            return which;
+            return Some(which);
         }
+        // At its end it is `None`, in which nothing is found.
+        api.alone(modules, || api.next(modules, &mut 0))?;
         let which = self.interpreter_count & (INTERPRETERS - 1);
         self.interpreter_count += 1;
         log.count(header::AT_INTERPRETERS);
         if let Some(place) = self.interpreters.get_mut(which) {
             *place = Interpreter { modules: modules as usize, anchor: 0, index: 0 };
         }
-        which
+        Some(which)
     }
 
     /// A module in `sys.modules`; says whether it is done, as far as can be seen.
