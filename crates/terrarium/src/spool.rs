@@ -382,7 +382,7 @@ mod tests {
         assert!(of(user()).is_empty());
         let in_shm = shm.path().join(format!("terrarium-{}/spool", user()));
         fs::create_dir_all(&in_shm).unwrap();
-        assert_eq!(of(user()), [in_shm.clone()]);
+        assert_eq!(of(user()), std::slice::from_ref(&in_shm));
         let in_runtime = runtimes.path().join(format!("{}/terrarium/spool", user()));
         fs::create_dir_all(&in_runtime).unwrap();
         assert_eq!(of(user()), [in_runtime.clone(), in_shm]);
