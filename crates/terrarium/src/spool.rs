@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use terrarium_jail::host::Host;
 use terrarium_jail::track::job_of;
+use terrarium_sys::fds::{is_open_to_write, open_plain};
 use terrarium_sys::places::{Kept, kept, may_write};
 
 use crate::hook::Variable;
@@ -31,6 +32,10 @@ const KEPT_RUNS: usize = 150;
 const MOST_BYTES: u64 = 64 << 20;
 /// and nothing that is older.
 const OLDEST: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// What `track env` lets processes leave in it that are of no run: so many records, so many bytes.
+const MOST_LOOSE: usize = 2_000;
+const MOST_LOOSE_BYTES: u64 = 16 << 20;
 
 /// How often a spool with few runs is looked through for large and old ones.
 const LOOK_EVERY: Duration = Duration::from_secs(3600);
@@ -69,7 +74,11 @@ fn find_in(
     let site = |path: PathBuf| Spool { path, is_own: false };
     if let Some(named) = variable(VARIABLE).map(PathBuf::from) {
         match usable(&named, in_time) {
-            Ok(path) => return Ok(site(path)),
+            // A shell that `track env` was read into names the user's own: it is kept small all the same.
+            Ok(path) => {
+                let is_own = own_below(uid, Path::new("/run/user"), shm).contains(&path);
+                return Ok(Spool { path, is_own });
+            }
             // Of a run whose environment was carried elsewhere, by a batch system.
             Err(_) if named.file_name().and_then(job_of).is_some() => {}
             Err(why) => return Err(format!("{VARIABLE}={}: {why}", named.display())),
@@ -209,9 +218,15 @@ pub(crate) fn trim(host: &Host, spool: &Path, processes: u64) {
     let _ = fs::remove_file(&mark);
     let _ = fs::OpenOptions::new().write(true).create_new(true).open(&mark);
     let mut left = MOST_LOOKED_AT;
-    let mut all: Vec<Old> = Vec::new();
+    let (mut all, mut loose): (Vec<Old>, Vec<Old>) = Default::default();
     for entry in fs::read_dir(spool).into_iter().flatten().flatten() {
-        let Some(job) = job_of(&entry.file_name()) else { continue };
+        let Some(job) = job_of(&entry.file_name()) else {
+            if left > 0 && entry.file_name().as_encoded_bytes().ends_with(b".spool") {
+                left -= 1;
+                loose.extend(look_at_record(entry.path()));
+            }
+            continue;
+        };
         // A run of another PID namespace may be alive.
         if left > 0 && host.is_supervised(&job) == Some(false) {
             all.extend(look_at(entry.path(), &mut left));
@@ -221,6 +236,30 @@ pub(crate) fn trim(host: &Host, spool: &Path, processes: u64) {
         // Follows no link.
         let _ = fs::remove_dir_all(path);
     }
+    for path in too_many_loose(loose, now) {
+        let _ = fs::remove_file(path);
+    }
+}
+
+/// A record of a process that does not run any more.
+fn look_at_record(path: PathBuf) -> Option<Old> {
+    let file = open_plain(&path).ok()?;
+    let meta = file.metadata().ok()?;
+    let old = Old { path, bytes: meta.blocks().saturating_mul(512), changed: meta.modified().ok()? };
+    (is_open_to_write(&file) == Some(false)).then_some(old)
+}
+
+/// All but the newest records.
+fn too_many_loose(mut all: Vec<Old>, now: SystemTime) -> Vec<PathBuf> {
+    all.sort_by_key(|old| std::cmp::Reverse(old.changed));
+    let (mut count, mut bytes) = (0, 0_u64);
+    all.retain(|old| {
+        count += 1;
+        bytes = bytes.saturating_add(old.bytes);
+        let age = now.duration_since(old.changed).unwrap_or_default();
+        count > MOST_LOOSE || bytes > MOST_LOOSE_BYTES || age > OLDEST
+    });
+    all.into_iter().map(|old| old.path).collect()
 }
 
 fn look_at(path: PathBuf, left: &mut usize) -> Option<Old> {
@@ -284,6 +323,7 @@ mod tests {
         assert!(own.is_own && own.path.ends_with(format!("terrarium-{}/spool", user())), "{own:?}");
         assert_eq!((mode(&own.path), mode(own.path.parent().unwrap())), (0o700, 0o700));
         assert_eq!(find(&with(&[])).unwrap(), own);
+        assert_eq!(find(&with(&[(VARIABLE, &own.path)])).unwrap(), own);
         fs::create_dir(&site).unwrap();
         assert_eq!(find(&with(&[])).unwrap(), Spool { path: site.clone(), is_own: false });
         let found = find(&with(&[(VARIABLE, &named)])).unwrap();
@@ -374,6 +414,38 @@ mod tests {
         let month = OLDEST.as_secs();
         assert_eq!(numbers(vec![old(1, 1), old(month + 9, 1), old(month + 1, 1)]), [month + 9, month + 1]);
         assert_eq!(numbers((1..=900).map(|i| old(i, 1)).collect()).len(), MOST_REMOVED);
+    }
+
+    #[test]
+    fn records_of_no_run_do_not_fill_the_memory() {
+        let spool = memory();
+        let at = |name: &str| spool.path().join(name);
+        fs::write(at("1-1.spool"), vec![1; MOST_LOOSE_BYTES as usize + 1]).unwrap();
+        fs::write(at("notes"), "").unwrap();
+        let running = fs::File::create(at("2-1.spool")).unwrap();
+        running.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        let old = fs::File::create(at("3-1.spool")).unwrap();
+        old.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        drop(old);
+        fs::write(at("4-1.spool"), [1; 4096]).unwrap();
+        fs::File::options()
+            .write(true)
+            .open(at("1-1.spool"))
+            .unwrap()
+            .set_modified(SystemTime::now() - Duration::from_secs(60))
+            .unwrap();
+        trim(&Host::default(), spool.path(), 0);
+        let is_there = |name: &str| at(name).exists();
+        assert!(!is_there("1-1.spool") && !is_there("3-1.spool"));
+        assert!(is_there("2-1.spool") && is_there("4-1.spool") && is_there("notes"));
+        drop(running);
+        let now = SystemTime::now();
+        let many = (0..MOST_LOOSE as u64 + 3).map(|i| Old {
+            path: i.to_string().into(),
+            bytes: 1,
+            changed: now - Duration::from_secs(i),
+        });
+        assert_eq!(too_many_loose(many.collect(), now).len(), 3);
     }
 
     #[test]

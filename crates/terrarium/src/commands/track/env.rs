@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use terrarium_jail::host::Host;
 use terrarium_sys::process::user;
 
 use crate::cli::track::{EnvArgs, EnvFormat};
 use crate::error::CliError;
+use crate::spool::Spool;
 use crate::{hook, out, spool};
 
 /// Returns the exit code.
@@ -15,7 +17,12 @@ pub(super) fn run(args: &EnvArgs) -> Result<u8, CliError> {
     let spool = match &args.spool {
         Some(spool) => spool.clone(),
         None if matches!(args.format, EnvFormat::Sh | EnvFormat::Csh) => {
-            spool::find(&variable, user()).map_or_else(|_| spool::OF_SITE.into(), |spool| spool.path)
+            let found = spool::find(&variable, user());
+            // Who starts each shell with this may never run a job.
+            if let Ok(Spool { path, is_own: true }) = &found {
+                spool::trim(&Host::default(), path, 0);
+            }
+            found.map_or_else(|_| spool::OF_SITE.into(), |spool| spool.path)
         }
         None => spool::OF_SITE.into(),
     };
