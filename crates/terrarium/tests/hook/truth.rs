@@ -64,6 +64,7 @@ fn what_becomes_of_an_import_is_recorded_as_it_was() {
             ("out_outer", "out_loader", true),
             ("out_inner", "out_loader", true),
             ("out_of_string", "__main__", true),
+            ("out_of_script", "__main__", true),
             ("probe_imports", "__main__", true),
             ("colorsys", "probe_imports", true),
             ("xml.dom.minicompat", "probe_imports", true),
@@ -74,6 +75,7 @@ fn what_becomes_of_an_import_is_recorded_as_it_was() {
             assert_eq!((importer(process, module).as_str(), module.direct), (by, direct), "{label}: {name}");
             assert!(module.took_at_most_us.is_some(), "{label}: {name} has no time");
         }
+        assert!(!found.contains_key("<run_path>"), "{label}: no module of that name was imported");
         assert_eq!(process.python.interpreters, 1, "{label}");
         let objects = process.objects.iter().filter(|path| path.to_text() == "./not_a_module.so");
         assert_eq!(objects.count(), 1, "{label}: {:?}", process.objects);

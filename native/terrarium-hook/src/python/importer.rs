@@ -38,9 +38,9 @@ impl<'a> Importer<'a> {
     }
 }
 
-/// Whether this is `__main__`, or what stands for it in a process that multiprocessing spawned.
+/// Whether this is `__main__`, or what stands for it: in a process that multiprocessing spawned, or while `runpy.run_path` runs.
 pub(super) fn is_main(name: &[u8]) -> bool {
-    matches!(name, b"__main__" | b"__mp_main__")
+    matches!(name, b"__main__" | b"__mp_main__" | b"<run_path>")
 }
 
 /// Whether code of this name is a part of the import system, which imports on behalf of others, or has no name: what is run by

@@ -1,6 +1,6 @@
 """Imports that fail, are tried again, go on elsewhere, or are begun by code that has no frame; argv: a directory for modules, and
 one with shared objects that are no modules and one that imports."""
-import _ctypes, ctypes, os, sys
+import _ctypes, ctypes, os, runpy, sys
 
 where, native = sys.argv[1:]
 modules = {
@@ -14,6 +14,8 @@ modules = {
     "out_inner": "x = 1\n",
     "out_of_string": "x = 1\n",
     "out_later": "x = 1\n",
+    "out_script": "import out_of_script\n",
+    "out_of_script": "x = 1\n",
 }
 for name, text in modules.items():
     with open(os.path.join(where, name + ".py"), "w") as file:
@@ -41,6 +43,7 @@ import out_holder
 import out_loader
 out_loader.load("out_outer")
 exec("import out_of_string", {})
+runpy.run_path(os.path.join(where, "out_script.py"))
 
 sys.path.insert(0, native)
 # With the parent's name known, what stands for the extension's own code is the import system's.
