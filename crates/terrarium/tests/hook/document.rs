@@ -32,6 +32,7 @@ const AFTER: &str = "
 | | |
 |---|---|
 | free-threaded builds, `daemons` | CPython 3.13 itself hangs there from time to time, with and without the hook |
+| sub-interpreters, `daemons` | CPython 3.11 itself crashes there about once in a thousand times, with and without the hook |
 | sub-interpreters | what one may not do (`sys.exit`, signals, threads, exec, ctypes) is done by the main one while it lives |
 | Jupyter | with the Python that has its packages |
 | a venv of that Python | the same as the Python that it is made from |

@@ -45,8 +45,14 @@ impl Ending {
 
     /// Why there is no such end of such a process, if so.
     pub(crate) fn cannot(self, python: &Python) -> Option<&'static str> {
-        let hangs = self.is("daemons") && python.free_threaded;
-        hangs.then_some("CPython hangs there by itself from time to time")
+        match self.is("daemons") {
+            true if python.free_threaded => Some("CPython hangs there by itself from time to time"),
+            // Without the hook as with it: memory is freed that the threads still use.
+            true if way == Way::SubInterpreter => {
+                Some("CPython crashes there by itself, once in a thousand times")
+            }
+            _ => None,
+        }
     }
 
     pub(crate) fn is(self, name: &str) -> bool {
