@@ -23,24 +23,22 @@ impl<'a> Put<'a> {
 
     /// A byte.
     pub fn byte(&mut self, byte: u8) {
-        self.bytes(&[byte]);
+        match self.room.get_mut(self.at) {
+            Some(place) => {
+                *place = byte;
+                self.at += 1;
+            }
+            None => self.full = true,
+        }
     }
 
     /// A number.
     pub fn number(&mut self, mut number: u64) {
-        let mut bytes = [0; 10];
-        let mut length = 0;
-        loop {
-            let low = number as u8 & 0x7F;
+        while number >= 0x80 {
+            self.byte(number as u8 | 0x80);
             number >>= 7;
-            if let Some(byte) = bytes.get_mut(length) {
-                *byte = if number == 0 { low } else { low | 0x80 };
-            }
-            length += 1;
-            if number == 0 {
-                return self.bytes(bytes.get(..length).unwrap_or_default());
-            }
         }
+        self.byte(number as u8);
     }
 
     /// A text.
@@ -102,7 +100,11 @@ impl Shared {
 
     /// How many bytes `text` shares with the last.
     fn with(&self, text: &[u8]) -> usize {
-        self.so_far().iter().zip(text).take_while(|(a, b)| a == b).count()
+        let last = self.so_far();
+        let (words, others) = (last.as_chunks::<8>().0, text.as_chunks::<8>().0);
+        let same = words.iter().zip(others).take_while(|(a, b)| a == b).count() * 8;
+        let (last, text) = (last.get(same..).unwrap_or_default(), text.get(same..).unwrap_or_default());
+        same + last.iter().zip(text).take_while(|(a, b)| a == b).count()
     }
 
     /// Whether the last text is `text` with a dot and more behind it.

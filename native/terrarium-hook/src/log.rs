@@ -212,6 +212,13 @@ impl Log {
         self.u32_at(header::AT_FLAGS).map_or(0, |place| u32::from_le(place.load(Ordering::Relaxed)))
     }
 
+    /// Adds one to a counter of the header that only the holder of the lock writes.
+    pub(crate) fn count_alone(&self, at: usize) {
+        if let Some(place) = self.u32_at(at) {
+            place.store(place.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        }
+    }
+
     /// Adds one to a counter of the header.
     pub(crate) fn count(&self, at: usize) {
         if let Some(place) = self.u32_at(at) {

@@ -139,6 +139,10 @@ functions! {
     // From 3.9 and 3.11 on; before, attributes tell.
     fn PyFrame_GetBack(Ref) -> Ref;
     fn PyFrame_GetGlobals(Ref) -> Ref;
+    fn PyImport_GetModuleDict() -> Ref;
+    // From 3.13 on, and before.
+    fn Py_IsFinalizing() -> c_int;
+    fn _Py_IsFinalizing() -> c_int;
     // For `sys.monitoring`, from 3.12 on.
     fn PyCFunction_NewEx(*mut c_void, Ref, Ref) -> Ref;
     // For those that were built without a GIL, from 3.13 on.
@@ -230,10 +234,22 @@ impl Api {
         some(unsafe { (self.PySys_GetObject)(name.as_ptr()) })
     }
 
-    /// `sys.modules` of the interpreter that runs; `None` once that is being taken apart, where `PyImport_GetModuleDict` would
-    /// end the process.
+    /// `sys.modules` of the interpreter that runs; `None` once that is being taken apart.
     pub(crate) fn modules(&self) -> Option<Ref> {
         self.sys(c"modules")
+    }
+
+    /// The same, quicker, where there is one interpreter and it is not being taken apart: this would end the process then. If a
+    /// program has put another dictionary into the place of the first, this is the first.
+    pub(crate) fn only_modules(&self) -> Option<Ref> {
+        let is_ending = self.Py_IsFinalizing.or(self._Py_IsFinalizing)?;
+        // SAFETY: see above.
+        unsafe {
+            if is_ending() != 0 {
+                return None;
+            }
+            some(self.PyImport_GetModuleDict?())
+        }
     }
 
     /// The namespace of a module; `None` if it is none.

@@ -194,7 +194,7 @@ fn begin(state: &mut State, api: &Api) {
 /// `import`: name, file of an extension, and search paths.
 fn imported(state: &mut State, api: &Api, arguments: Ref, _: &[u8]) {
     begin(state, api);
-    state.log.count(header::AT_IMPORTS);
+    state.log.count_alone(header::AT_IMPORTS);
     let now = state.log.elapsed();
     let State { log, python, .. } = state;
     python.modules.look(api, log, now / 1000);

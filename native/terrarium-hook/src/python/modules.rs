@@ -21,8 +21,10 @@ use super::table::{MOST, Table, Tag};
 const INTERPRETERS: usize = 8;
 /// The longest name of a module that is recorded.
 const LONGEST: usize = 1024;
+/// So often `sys` is asked for its `modules`, which may be others by now.
+const ASKED_EVERY: u32 = 8;
 /// Room for the names of built-in modules; a power of two.
-const BUILT_IN: usize = 512;
+const BUILT_IN: usize = 256;
 
 /// How far the modules of an interpreter were looked through.
 #[derive(Clone, Copy)]
@@ -35,21 +37,28 @@ struct Interpreter {
     index: isize,
 }
 
-/// A bit for each number.
-struct Bits([u64; MOST / 64]);
+/// What was recorded of each number: bits of [`mark`].
+struct Marks([u8; MOST]);
 
-impl Bits {
+/// Bits of [`Marks`].
+mod mark {
+    pub(super) const LOADED: u8 = 1;
+    pub(super) const DONE: u8 = 2;
+    pub(super) const FAILED: u8 = 4;
+}
+
+impl Marks {
     const fn new() -> Self {
-        Self([0; MOST / 64])
+        Self([0; MOST])
     }
 
-    fn has(&self, number: u32) -> bool {
-        self.0.get(number as usize / 64).is_some_and(|bits| bits >> (number % 64) & 1 != 0)
+    fn has(&self, number: u32, mark: u8) -> bool {
+        self.0.get(number as usize).is_some_and(|marks| marks & mark != 0)
     }
 
-    fn set(&mut self, number: u32) {
-        if let Some(bits) = self.0.get_mut(number as usize / 64) {
-            *bits |= 1 << (number % 64);
+    fn set(&mut self, number: u32, mark: u8) {
+        if let Some(marks) = self.0.get_mut(number as usize) {
+            *marks |= mark;
         }
     }
 }
@@ -66,23 +75,16 @@ struct Entry<'a> {
     moved: bool,
 }
 
-/// The modules of this process.
+/// The modules of this process. In this order: what every Python touches lies together.
+#[repr(C)]
 pub(super) struct Modules {
-    table: Table,
-    /// By number, whether it was recorded as loaded, as done and as failed.
-    loaded: Bits,
-    done: Bits,
-    failed: Bits,
     /// The number of the next.
     next: u32,
     /// The first that stands in this file: what came before was loaded in the process that this one was forked from.
     first: u32,
-    open: OpenImports,
     interpreters: [Interpreter; INTERPRETERS],
     interpreter_count: usize,
-    /// Hashes of names; 0: free.
-    built_in: [u64; BUILT_IN],
-    built_in_count: usize,
+    looks: u32,
     /// Microseconds since the start, of the last look.
     last_look: u64,
     /// Who began the last import.
@@ -90,20 +92,25 @@ pub(super) struct Modules {
     last_reference: u64,
     /// The module that was recorded last as loaded, and the hash of its file.
     last_loaded: (u32, u64),
+    built_in_count: usize,
+    /// Hashes of names; 0: free.
+    built_in: [u32; BUILT_IN],
+    table: Table,
+    marks: Marks,
+    open: OpenImports,
 }
 
 impl Modules {
     pub(super) const fn new() -> Self {
         Self {
             table: Table::new(),
-            loaded: Bits::new(),
-            done: Bits::new(),
-            failed: Bits::new(),
+            marks: Marks::new(),
             next: 0,
             first: 0,
             open: OpenImports::new(),
             interpreters: [Interpreter { modules: 0, anchor: 0, index: 0 }; INTERPRETERS],
             interpreter_count: 0,
+            looks: 0,
             built_in: [0; BUILT_IN],
             built_in_count: 0,
             last_look: 0,
@@ -125,7 +132,7 @@ impl Modules {
     pub(super) fn built_in(&mut self, api: &Api, names: Ref) {
         for index in 0..api.length(names) {
             let Some(name) = api.element(names, index).and_then(|name| api.text(name)) else { continue };
-            let hash = hash(name).max(1);
+            let hash = ((hash(name) >> 32) as u32).max(1);
             let mut place = hash as usize & (BUILT_IN - 1);
             while self.built_in[place] != 0 {
                 place = (place + 1) & (BUILT_IN - 1);
@@ -139,7 +146,7 @@ impl Modules {
     }
 
     fn is_built_in(&self, name: &[u8]) -> bool {
-        let hash = hash(name).max(1);
+        let hash = ((hash(name) >> 32) as u32).max(1);
         let mut place = hash as usize & (BUILT_IN - 1);
         while self.built_in[place] != 0 {
             if self.built_in[place] == hash {
@@ -181,12 +188,12 @@ impl Modules {
 
     /// The number that a name has, unless it was tried in vain before the fork.
     fn known(&self, tag: Tag) -> Option<u32> {
-        self.table.get(tag).filter(|&number| number >= self.first || self.loaded.has(number))
+        self.table.get(tag).filter(|&number| number >= self.first || self.marks.has(number, mark::LOADED))
     }
 
     /// An import that was tried before, and did not come to a good end: it may now.
     fn begin_again(&mut self, api: &Api, log: &mut Log, number: u32, tag: Tag, now: u64) {
-        if self.done.has(number) || number < self.first {
+        if self.marks.has(number, mark::DONE) || number < self.first {
             return;
         }
         match self.open.place_of(number).and_then(|place| self.open.get(place)) {
@@ -364,16 +371,19 @@ impl Modules {
     /// Once: what is tried again and again is not to fill the file.
     fn fail(&mut self, log: &mut Log, number: u32) {
         if let Some(in_file) = self.in_file(number)
-            && !self.failed.has(number)
+            && !self.marks.has(number, mark::FAILED)
             && log.write(kind::FAILED, &|put, _| put.number(in_file))
         {
-            self.failed.set(number);
+            self.marks.set(number, mark::FAILED);
         }
     }
 
     /// Looks through what is new in `sys.modules`.
     pub(super) fn look(&mut self, api: &Api, log: &mut Log, now: u64) {
-        let Some(modules) = api.modules() else { return };
+        self.looks = self.looks.wrapping_add(1);
+        let is_only = self.interpreter_count == 1 && !self.looks.is_multiple_of(ASKED_EVERY);
+        let only = if is_only { api.only_modules() } else { None };
+        let Some(modules) = only.or_else(|| api.modules()) else { return };
         let Some(which) = self.interpreter(api, log, modules) else { return };
         let Some(&(mut interpreter)) = self.interpreters.get(which) else { return };
         api.alone(modules, || {
@@ -429,7 +439,7 @@ impl Modules {
         let place = number.and_then(|number| self.open.place_of(number)).filter(|&place| {
             self.open.get(place).is_some_and(|open| open.index < 0 || open.modules == entry.modules)
         });
-        let is_loaded = number.is_some_and(|number| self.loaded.has(number));
+        let is_loaded = number.is_some_and(|number| self.marks.has(number, mark::LOADED));
         if is_loaded && place.is_none() {
             return true;
         }
@@ -499,8 +509,8 @@ impl Modules {
 
     fn mark_loaded(&mut self, log: &Log, number: u32, file: &[u8]) {
         self.last_loaded = (number, hash(file));
-        self.loaded.set(number);
-        log.count(header::AT_MODULES);
+        self.marks.set(number, mark::LOADED);
+        log.count_alone(header::AT_MODULES);
     }
 
     fn record_loaded(&mut self, api: &Api, log: &mut Log, number: u32, module: Ref, now: u64) {
@@ -524,7 +534,7 @@ impl Modules {
     fn done(&mut self, log: &mut Log, place: usize, now: u64) {
         let Some(&mut open) = self.open.get(place) else { return };
         self.open.remove(place);
-        self.done.set(open.number);
+        self.marks.set(open.number, mark::DONE);
         if let Some(number) = self.in_file(open.number) {
             let least = self.last_look.saturating_sub(open.started);
             let most = now.saturating_sub(open.started);

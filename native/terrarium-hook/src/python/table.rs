@@ -24,12 +24,13 @@ impl Tag {
 }
 
 /// From names to numbers.
+#[repr(C)]
 pub(super) struct Table {
-    /// The upper 40 bits of a name's hash, and below them its number plus 1; 0: free.
-    entries: [u64; ALL],
     /// Which size is used.
     size: usize,
     count: usize,
+    /// The upper 40 bits of a name's hash, and below them its number plus 1; 0: free.
+    entries: [u64; ALL],
 }
 
 impl Table {
