@@ -44,7 +44,7 @@ impl Ending {
     }
 
     /// Why there is no such end of such a process, if so.
-    pub(crate) fn cannot(self, python: &Python) -> Option<&'static str> {
+    pub(crate) fn cannot(self, python: &Python, way: Way) -> Option<&'static str> {
         match self.is("daemons") {
             true if python.free_threaded => Some("CPython hangs there by itself from time to time"),
             // Without the hook as with it: memory is freed that the threads still use.

@@ -96,7 +96,7 @@ fn works(python: &'static Python, endings: impl Fn(usize) -> Vec<Ending>) -> Vec
     for (number, way) in WAYS.into_iter().enumerate().filter(|(_, way)| way.cannot(python).is_none()) {
         let cell = Cell { python, way };
         let mut endings = endings(number);
-        endings.retain(|ending| ending.cannot(python).is_none());
+        endings.retain(|ending| ending.cannot(python, way).is_none());
         if way.starts_many() {
             works.push(Work { cell, endings });
         } else {
