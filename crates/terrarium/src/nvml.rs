@@ -25,6 +25,9 @@ const TIME_LIMIT: Duration = Duration::from_secs(5);
 /// The inode number of the host's PID namespace, fixed in the kernel.
 const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 
+/// How long a helper that was killed may take to die.
+const DEATH: Duration = Duration::from_secs(2);
+
 /// How long the driver may take to release what a dead process held.
 const RELEASE: Duration = Duration::from_secs(5);
 
@@ -192,9 +195,17 @@ impl GpuWatch {
 
 impl Drop for GpuWatch {
     fn drop(&mut self) {
-        let _ = self.helper.kill();
-        // One that hangs in the driver is left to it.
-        let _ = self.helper.try_wait();
+        end(&mut self.helper);
+    }
+}
+
+/// Kills a helper. Killed is not gone: on a busy node it dies a little later, and a run leaves nothing. One that hangs in
+/// the driver is left to it.
+fn end(helper: &mut Child) {
+    let _ = helper.kill();
+    let start = Instant::now();
+    while matches!(helper.try_wait(), Ok(None)) && start.elapsed() < DEATH {
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -208,7 +219,7 @@ fn wait(child: &mut Child) -> bool {
         }
     }
     // If it hangs in the driver it stays behind until the driver lets go; it holds nothing of ours.
-    let _ = child.kill();
+    end(child);
     false
 }
 
