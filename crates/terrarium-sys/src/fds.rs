@@ -307,6 +307,9 @@ pub fn open_to_write(path: &std::path::Path) -> std::io::Result<std::fs::File> {
     std::fs::OpenOptions::new().write(true).custom_flags(flags).open(path)
 }
 
+/// How a directory is opened so that no link is followed in its place.
+pub const DIRECTORY_NO_LINK: i32 = libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
+
 /// Opens a plain file that somebody else may have put there, without waiting for anybody: no link is followed, and what is no
 /// plain file is refused.
 pub fn open_plain(path: &std::path::Path) -> std::io::Result<std::fs::File> {
