@@ -1,10 +1,11 @@
-//! Charts of figures over time: as SVG, as text for a terminal, and in words.
+//! Charts of figures over time, as SVG, as text for a terminal, and in words; and bars, as SVG.
 //!
 //! A chart is data ([`TimeChart`]); [`svg`], [`text`] and [`words`] turn it into what people see. What the three have in
 //! common: where nothing is known nothing is drawn, and no line leads over it.
 
 #![forbid(unsafe_code)]
 
+pub mod bars;
 pub mod escape;
 pub mod quantity;
 pub mod runs;

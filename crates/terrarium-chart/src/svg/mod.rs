@@ -4,10 +4,13 @@
 //! class ([`DARK_CSS`]). Lines also differ in their dashes and carry their names, so that they can be told apart in
 //! black and white.
 
+mod bars;
 mod frame;
 mod lines;
 
 use std::fmt::Write;
+
+pub use bars::bar_chart;
 
 use crate::escape::Escaped;
 use crate::{TimeChart, words};
@@ -61,11 +64,11 @@ pub fn time_chart(chart: &TimeChart, place: Place) -> String {
     lines::lines(&mut body, &frame, chart);
     frame.axes(&mut body, lines::has_bands(chart));
     lines::labels(&mut body, &frame, chart);
-    document(&chart.id, &chart.title, &words::describe(chart), place, &body)
+    document(&chart.id, &chart.title, &words::describe(chart), place, HEIGHT, &body)
 }
 
 /// The element around any chart.
-fn document(id: &str, title: &str, description: &str, place: Place, body: &str) -> String {
+fn document(id: &str, title: &str, description: &str, place: Place, height: f64, body: &str) -> String {
     let mut svg = String::new();
     let id = Escaped(id);
     // A page has a heading of its own above the picture.
@@ -75,10 +78,10 @@ fn document(id: &str, title: &str, description: &str, place: Place, body: &str) 
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 {above} {WIDTH} {}\" role=\"img\" \
          aria-labelledby=\"{id}-title {id}-desc\" font-family=\"system-ui,'Segoe UI','DejaVu Sans',Arial,sans-serif\" \
          font-size=\"14\"",
-        HEIGHT - above
+        height - above
     );
     if place == Place::File {
-        let _ = write!(svg, " width=\"{WIDTH}\" height=\"{HEIGHT}\"");
+        let _ = write!(svg, " width=\"{WIDTH}\" height=\"{height}\"");
     }
     let _ = write!(
         svg,
@@ -87,7 +90,7 @@ fn document(id: &str, title: &str, description: &str, place: Place, body: &str) 
         Escaped(description)
     );
     if place == Place::File {
-        let _ = writeln!(svg, "<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#ffffff\"/>");
+        let _ = writeln!(svg, "<rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#ffffff\"/>");
         let _ = writeln!(
             svg,
             "<text x=\"16\" y=\"30\" font-size=\"19\" font-weight=\"600\" fill=\"{INK}\">{}</text>",
