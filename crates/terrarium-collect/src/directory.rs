@@ -12,7 +12,7 @@ use terrarium_sys::fds::{DIRECTORY_NO_LINK, open_plain};
 
 /// A directory that is open.
 #[derive(Debug)]
-pub struct Directory {
+pub(crate) struct Directory {
     file: File,
     /// How to name it to people.
     path: PathBuf,
@@ -21,7 +21,7 @@ pub struct Directory {
 
 impl Directory {
     /// Opens one by its path, which the caller trusts up to its last part.
-    pub fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         Self::opened(path, path.to_owned())
     }
 
@@ -32,43 +32,43 @@ impl Directory {
     }
 
     /// One in it.
-    pub fn below(&self, name: &OsStr) -> io::Result<Self> {
+    pub(crate) fn below(&self, name: &OsStr) -> io::Result<Self> {
         Self::opened(&self.at(name)?, self.path.join(name))
     }
 
     /// Whose it is.
-    pub fn owner(&self) -> u32 {
+    pub(crate) fn owner(&self) -> u32 {
         self.owner
     }
 
     /// Its path when it was opened: for messages.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// A plain file in it, to read.
-    pub fn plain(&self, name: &OsStr) -> io::Result<File> {
+    pub(crate) fn plain(&self, name: &OsStr) -> io::Result<File> {
         open_plain(&self.at(name)?)
     }
 
     /// What a name in it stands for, itself and not what it leads to.
-    pub fn look(&self, name: &OsStr) -> io::Result<Metadata> {
+    pub(crate) fn look(&self, name: &OsStr) -> io::Result<Metadata> {
         std::fs::symlink_metadata(self.at(name)?)
     }
 
     /// The names in it, `most` at most.
-    pub fn names(&self, most: usize) -> io::Result<Vec<OsString>> {
+    pub(crate) fn names(&self, most: usize) -> io::Result<Vec<OsString>> {
         let entries = std::fs::read_dir(self.own())?;
         Ok(entries.flatten().take(most).map(|entry| entry.file_name()).collect())
     }
 
     /// Removes a file.
-    pub fn remove(&self, name: &OsStr) -> io::Result<()> {
+    pub(crate) fn remove(&self, name: &OsStr) -> io::Result<()> {
         std::fs::remove_file(self.at(name)?)
     }
 
     /// Removes a directory that is empty.
-    pub fn remove_directory(&self, name: &OsStr) -> io::Result<()> {
+    pub(crate) fn remove_directory(&self, name: &OsStr) -> io::Result<()> {
         std::fs::remove_dir(self.at(name)?)
     }
 

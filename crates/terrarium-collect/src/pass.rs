@@ -35,17 +35,17 @@ pub(crate) struct Person {
 }
 
 /// What a pass needs to know of the world.
-pub struct Pass<'a> {
+pub(crate) struct Pass<'a> {
     /// Without symbolic links.
-    pub spool: &'a Path,
+    pub(crate) spool: &'a Path,
     /// A directory of the collector's own.
-    pub segments: &'a Path,
+    pub(crate) segments: &'a Path,
     /// For the head of each segment.
-    pub head: Head,
+    pub(crate) head: Head,
     /// Whether the supervisor of a run is gone; `None`: that cannot be told.
-    pub is_over: &'a dyn Fn(&JobId) -> Option<bool>,
+    pub(crate) is_over: &'a dyn Fn(&JobId) -> Option<bool>,
     /// Records of processes without Python are kept too.
-    pub other_programs: bool,
+    pub(crate) other_programs: bool,
 }
 
 /// What a pass did.
@@ -83,7 +83,8 @@ impl Lock {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
         }
         let path = directory.join(".lock");
-        let file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(failed)?;
+        let file =
+            fs::OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => {
@@ -113,7 +114,12 @@ struct Passing<'a, 'b> {
 
 impl Pass<'_> {
     /// Takes what has ended. `people` knows users by their number and group.
-    pub(crate) fn run(&self, _lock: &Lock, people: People<'_>, step: Step<'_>) -> Result<Report, CollectError> {
+    pub(crate) fn run(
+        &self,
+        _lock: &Lock,
+        people: People<'_>,
+        step: Step<'_>,
+    ) -> Result<Report, CollectError> {
         let failed = |source| CollectError::Spool { directory: self.spool.to_owned(), source };
         let spool = Directory::open(self.spool).map_err(failed)?;
         let found = walk(spool, self.is_over).map_err(failed)?;
@@ -126,7 +132,9 @@ impl Pass<'_> {
             number: 0,
             own: HashMap::new(),
         };
-        passing.all(found, step).map_err(|source| CollectError::Segments { directory: self.segments.to_owned(), source })?;
+        passing
+            .all(found, step)
+            .map_err(|source| CollectError::Segments { directory: self.segments.to_owned(), source })?;
         Ok(passing.report)
     }
 }
@@ -180,7 +188,8 @@ impl Passing<'_, '_> {
                 return Ok(());
             }
         };
-        let parts: Vec<&OsStr> = entry.place.parts.iter().chain([&entry.name]).map(|p| p.as_os_str()).collect();
+        let parts: Vec<&OsStr> =
+            entry.place.parts.iter().chain([&entry.name]).map(|p| p.as_os_str()).collect();
         let taken = Taken::new(&parts, &record.file)?;
         let is_python = process.python.watched || process.python.too_old;
         self.begin()?;
@@ -188,7 +197,8 @@ impl Passing<'_, '_> {
         if is_python || self.pass.other_programs {
             self.report.python += u64::from(is_python);
             self.report.modules += process.modules.iter().filter(|module| module.is_loaded()).count() as u64;
-            let run = entry.place.run.map(|run| run.to_string()).or_else(|| variable(&process, "TERRARIUM_RUN"));
+            let run =
+                entry.place.run.map(|run| run.to_string()).or_else(|| variable(&process, "TERRARIUM_RUN"));
             let host = self.pass.head.host.clone();
             let source = Source { owner: record.owner, host: &host, run };
             self.person(record.owner, record.group);

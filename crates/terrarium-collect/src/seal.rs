@@ -88,7 +88,9 @@ impl Sealing {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.writer.rows() >= MOST_ROWS || self.writer.length() >= MOST_BYTES || self.list.taken.len() >= MOST_RECORDS
+        self.writer.rows() >= MOST_ROWS
+            || self.writer.length() >= MOST_BYTES
+            || self.list.taken.len() >= MOST_RECORDS
     }
 
     pub(crate) fn is_empty(&self) -> bool {

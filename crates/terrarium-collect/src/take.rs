@@ -163,7 +163,8 @@ fn numbers_of<W: Write>(
     meaning: &mut dyn Meaning,
 ) -> Numbers {
     let origin = module.origin.as_ref().map_or(&[][..], |origin| origin.path.as_bytes());
-    let found = known.get_mut(&module.name).and_then(|all| all.iter_mut().find(|(of, _)| of.as_bytes() == origin));
+    let found =
+        known.get_mut(&module.name).and_then(|all| all.iter_mut().find(|(of, _)| of.as_bytes() == origin));
     if let Some((_, numbers)) = &found
         && (numbers.module.is_some() || !module.is_loaded())
     {

@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use terrarium_segment::{self as segment, Head, Segment};
 use terrarium_spool::sample::{By, Sample};
 use terrarium_spool::{Module, Process};
-use terrarium_wire::header::{self, AT_FLAGS, AT_FORKED_FROM, AT_ID, AT_PID, AT_START, AT_USER, ending, flag};
+use terrarium_wire::header::{
+    self, AT_FLAGS, AT_FORKED_FROM, AT_ID, AT_PID, AT_START, AT_USER, ending, flag,
+};
 
-use crate::pass::Person;
+use crate::pass::{Pass, Person};
 use crate::take::{Meaning, kind};
-use crate::{CollectError, Lock, Pass, Report};
+use crate::{CollectError, Lock, Report};
 
 /// Takes everything as it is.
 struct Plain(String);
@@ -151,7 +153,11 @@ fn loaded(segments: &[Segment]) -> BTreeMap<u64, Vec<(String, String, bool)>> {
                 let module = &segment.modules[load.module as usize];
                 (module.name.clone(), segment.names[load.importer as usize].clone(), load.direct)
             });
-            assert!(all.insert(process.record, loads.collect()).is_none(), "{} is there twice", process.record);
+            assert!(
+                all.insert(process.record, loads.collect()).is_none(),
+                "{} is there twice",
+                process.record
+            );
         }
     }
     all
@@ -231,7 +237,9 @@ fn no_link_is_followed_and_no_second_name_is_read() {
     symlink(elsewhere.join("1-1.spool"), spool.path().join("1-1.spool")).unwrap();
     symlink(&elsewhere, spool.path().join("run-1-2-3")).unwrap();
     fs::hard_link(elsewhere.join("1-1.spool"), spool.path().join("2-1.spool")).unwrap();
-    assert!(std::process::Command::new("mkfifo").arg(spool.path().join("3-1.spool")).status().unwrap().success());
+    assert!(
+        std::process::Command::new("mkfifo").arg(spool.path().join("3-1.spool")).status().unwrap().success()
+    );
     let report = spool.collect();
     assert_eq!((report.records, report.refused.len()), (0, 4), "{report:?}");
     assert!(elsewhere.join("1-1.spool").exists());
@@ -249,7 +257,12 @@ fn whatever_is_interrupted_when_each_record_counts_once() {
     let mut steps = Vec::new();
     let whole = Spool::new();
     fill(&whole);
-    whole.pass(&mut |step| { steps.push(step); Ok(()) }).unwrap();
+    whole
+        .pass(&mut |step| {
+            steps.push(step);
+            Ok(())
+        })
+        .unwrap();
     assert_eq!(whole.left(), [""; 0]);
     assert!(steps.len() >= 10, "{steps:?}");
     for interrupted in 0..steps.len() {
@@ -263,7 +276,8 @@ fn whatever_is_interrupted_when_each_record_counts_once() {
         assert!(result.is_err());
         // What is interrupted is not always what began it: twice over.
         spool.put("6-1.spool", python(6));
-        let _ = spool.pass(&mut |step| if step == "sealed" { Err(io::Error::other("killed")) } else { Ok(()) });
+        let _ =
+            spool.pass(&mut |step| if step == "sealed" { Err(io::Error::other("killed")) } else { Ok(()) });
         spool.collect();
         assert_eq!(loaded(&spool.read()).len(), 6, "interrupted at {}", steps[interrupted]);
         assert_eq!(spool.read().iter().map(|s| s.usages.len()).sum::<usize>(), 1);

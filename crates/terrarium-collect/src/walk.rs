@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::rc::Rc;
+use std::time::{Duration, SystemTime};
 
 use terrarium_core::JobId;
 use terrarium_spool::{Header, MOST_BYTES, ReadError};
@@ -19,6 +20,9 @@ const DEPTH: u32 = 4;
 
 /// Entries of one directory; what is beyond comes at the next look.
 const MOST_ENTRIES: usize = 100_000;
+
+/// A run in another PID namespace that has had no new process for so long is taken to be over.
+const SILENCE: Duration = Duration::from_secs(24 * 3600);
 
 const RUN: &str = "run-";
 const RECORD: &[u8] = b".spool";
@@ -121,7 +125,8 @@ impl Found {
         held: &mut HashSet<(u32, u64)>,
     ) {
         // While it goes on, its processes refer to each other.
-        if is_over(&run) == Some(false) {
+        let over = is_over(&run);
+        if over == Some(false) {
             self.running += 1;
             return;
         }
@@ -140,7 +145,7 @@ impl Found {
         let before = self.running;
         if let Err(error) = self.look(&below, deeper - 1, is_over, held) {
             self.refused.push((Rc::clone(place), name.to_owned(), error.to_string()));
-        } else if self.running == before {
+        } else if self.running == before && (over == Some(true) || is_old(place, name)) {
             self.runs.push(below);
         }
     }
@@ -186,6 +191,12 @@ impl Entry {
         (&file).take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(text)?;
         Ok(Record { file, owner: meta.uid(), group: meta.gid(), bytes })
     }
+}
+
+/// Whether a run of which nobody here knows has had no new process for so long that it is taken to be over.
+fn is_old(place: &Place, name: &OsStr) -> bool {
+    let changed = place.directory.look(name).and_then(|meta| meta.modified());
+    changed.ok().and_then(|then| SystemTime::now().duration_since(then).ok()).is_some_and(|age| age > SILENCE)
 }
 
 /// Why a record is left where it is.
@@ -246,7 +257,9 @@ fn is_mapped(meta: &std::fs::Metadata) -> bool {
         })
     };
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    processes.map(|entry| entry.path().join("maps")).any(|maps| std::fs::read(maps).is_ok_and(|text| has(&text)))
+    processes
+        .map(|entry| entry.path().join("maps"))
+        .any(|maps| std::fs::read(maps).is_ok_and(|text| has(&text)))
 }
 
 /// The run to which a directory belongs, by its name.

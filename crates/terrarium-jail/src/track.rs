@@ -24,6 +24,9 @@ const DROPS: &str = "drops";
 /// Its length: counters of 8 bytes each, little-endian.
 const DROPS_LENGTH: usize = 64;
 
+/// The run's report, for whoever collects the records. Hidden: it is none itself.
+pub const REPORT: &str = ".run.json";
+
 /// A run's directory in a spool. Removed when this is dropped, if nothing was written to it.
 #[derive(Debug)]
 pub struct RunDirectory {
@@ -101,6 +104,25 @@ impl RunDirectory {
         let read = open_plain(&self.path.join(DROPS)).and_then(|mut file| file.read_exact(&mut bytes));
         let counter = |i: usize| u64::from_le_bytes(bytes[8 * i..8 * i + 8].try_into().unwrap_or_default());
         if read.is_ok() { (counter(0), counter(1)) } else { (0, 0) }
+    }
+
+    /// Leaves the run's report beside its records, if there are any. Whoever collects them takes it too; the run is none the worse
+    /// for it if that fails.
+    pub fn leave(&self, report: &[u8]) {
+        if !self.is_the_same() || self.is_unused() {
+            return;
+        }
+        // The job may have put something there.
+        let new = self.path.join(format!("{REPORT}.new"));
+        let _ = fs::remove_file(&new);
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new);
+        if made
+            .and_then(|mut file| file.write_all(report))
+            .and_then(|()| fs::rename(&new, self.path.join(REPORT)))
+            .is_err()
+        {
+            let _ = fs::remove_file(&new);
+        }
     }
 
     fn is_unused(&self) -> bool {

@@ -307,6 +307,9 @@ pub fn open_to_write(path: &std::path::Path) -> std::io::Result<std::fs::File> {
     std::fs::OpenOptions::new().write(true).custom_flags(flags).open(path)
 }
 
+/// How something is opened that may be a pipe or a terminal, without waiting for it and without getting it.
+pub const NO_WAIT: i32 = libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
+
 /// How a directory is opened so that no link is followed in its place.
 pub const DIRECTORY_NO_LINK: i32 = libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
 

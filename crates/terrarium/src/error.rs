@@ -68,6 +68,14 @@ pub(crate) enum CliError {
     NoSuchRecord { spools: Vec<PathBuf>, pid: u32 },
     #[error("{failed} of {all} could not be shown")]
     NotAllShown { failed: usize, all: usize },
+    #[error("the second program, terrarium-store, is not installed")]
+    NoEngine,
+    #[error("cannot start {}: {source}", program.display())]
+    Engine { program: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Collect(#[from] terrarium_collect::CollectError),
+    #[error("there is no home to keep segments in")]
+    NoSegments,
     #[error("the history {} is empty", directory.display())]
     EmptyHistory { directory: PathBuf },
 }
@@ -191,6 +199,10 @@ impl CliError {
             CliError::NoHook(_) => {
                 "`make install` puts libterrarium_hook.so to lib/terrarium beside bin; TERRARIUM_HOOK=PATH names another"
             }
+            CliError::NoEngine => {
+                "`make build` and `make install` put it beside terrarium, or into ../libexec/terrarium"
+            }
+            CliError::NoSegments => "name a directory: --segments DIR",
             CliError::NoHistory => {
                 "name a directory: --history DIR, or TERRARIUM_HISTORY=DIR when the command runs"
             }

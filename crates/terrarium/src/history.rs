@@ -21,6 +21,17 @@ pub(crate) fn directory() -> Option<PathBuf> {
         .filter(|_| variable(VARIABLE).is_some() || variable("XDG_DATA_HOME").is_some() || has_home())
 }
 
+/// Where this user's own data is, unless he wants no history.
+pub(crate) fn data() -> Option<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    if variable(VARIABLE).is_some_and(|value| value == "off") {
+        return None;
+    }
+    // As if the history were in its place.
+    let usual = choose(&|name| variable(name).filter(|_| name != VARIABLE))?;
+    directory().and_then(|_| usual.parent().map(PathBuf::from))
+}
+
 fn choose(variable: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     match variable(VARIABLE) {
         Some(value) if value == "off" => None,

@@ -8,12 +8,14 @@
 mod advice_text;
 pub mod cli;
 mod commands;
+mod engine;
 mod error;
 mod history;
 mod hook;
 mod loaded;
 mod nvml;
 mod out;
+mod people;
 mod recorder;
 mod spool;
 mod summary;
@@ -43,6 +45,10 @@ pub fn main() -> u8 {
         cli::Command::LimitsWorker(args) => Ok(commands::limits::worker::run(&args)),
         cli::Command::Kernel(args) => commands::kernel::run(args.command),
         cli::Command::Track(args) => commands::track::run(&args.command),
+        cli::Command::Collect(args) => commands::collect::run(&args),
+        cli::Command::CollectReader => commands::collect::read_environments(),
+        cli::Command::Store(args) => commands::report::store(&args),
+        cli::Command::Report(args) => commands::report::report(&args),
     };
     match result {
         Ok(code) => code,

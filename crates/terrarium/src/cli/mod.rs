@@ -1,6 +1,7 @@
 //! The one definition of the flags: parsing, help, man page and completions come from here.
 
 pub mod advise;
+pub mod collect;
 pub mod limits;
 pub mod show;
 pub mod top;
@@ -73,6 +74,20 @@ pub enum Command {
     Kernel(KernelArgs),
     /// Which libraries the Python processes of a job have loaded
     Track(track::TrackArgs),
+    /// Turn records into segments, and segments into tables
+    ///
+    /// On a node, records of processes that have ended become sealed segments, with what only the node knows: which
+    /// distribution a module belongs to, what its environment holds, whose path it is. It needs no credentials, and is fit for an
+    /// epilog or a service. One collector commits the segments of all nodes to the store. Each record gets there exactly once,
+    /// whatever is killed when.
+    Collect(collect::CollectArgs),
+    /// The tables: check, compact, expire, forget, sql, schema
+    Store(collect::EngineArgs),
+    /// What the tables answer: top, versions, origins, processes
+    Report(collect::EngineArgs),
+    /// Reads what environments hold, for `collect`.
+    #[command(hide = true)]
+    CollectReader,
 }
 
 const RUN_AFTER: &str = "\

@@ -86,6 +86,7 @@ pub(super) fn hold(
     if let (Shared::Holder(Some(last)), Ok(text)) = (shared, serde_json::to_string(&report)) {
         last.tell(text);
     }
+    tracking.leave(&tracked, &report);
     tracking.end(&host, tracked, report.tracking.as_ref());
     0
 }

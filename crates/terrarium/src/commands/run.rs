@@ -127,6 +127,7 @@ pub(super) fn run_and_report(
     if let Some(finding) = record.remember(&report).filter(|_| !args.quiet) {
         summary::print_finding(&finding);
     }
+    tracking.leave(&tracked, &report);
     tracking.end(&host, tracked, report.tracking.as_ref());
     Ok((report.exit_status, Some(report)))
 }

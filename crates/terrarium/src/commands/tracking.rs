@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use terrarium_core::report::{Tracking as Report, TrackingState};
+use terrarium_core::report::{RunReport, Tracking as Report, TrackingState};
 use terrarium_jail::host::Host;
 use terrarium_jail::spec::Track;
 use terrarium_jail::track::Tracked;
@@ -81,6 +81,15 @@ impl Tracking {
             (Tracking::On { .. }, Tracked::NotHere) => {
                 Report::without(TrackingState::Off, "nothing was started".to_owned())
             }
+        }
+    }
+
+    /// Leaves the report with the records.
+    pub(super) fn leave(&self, tracked: &Tracked, report: &RunReport) {
+        if let Tracked::To(directory) = tracked
+            && let Ok(text) = serde_json::to_vec(report)
+        {
+            directory.leave(&text);
         }
     }
 

@@ -1,7 +1,6 @@
 //! Looks at the runs of this node and makes figures of what was seen in two looks.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
@@ -239,7 +238,7 @@ impl Looker {
     fn user(&mut self, uid: Option<u32>) -> String {
         let Some(uid) = uid else { return "?".to_owned() };
         let host = &self.host;
-        self.users.entry(uid).or_insert_with(|| name_of(host, uid)).clone()
+        self.users.entry(uid).or_insert_with(|| crate::people::name_of(host, uid)).clone()
     }
 }
 
@@ -283,20 +282,6 @@ fn asked(arguments: &[String]) -> (Option<Duration>, Vec<String>) {
             (run.options.time, command)
         }
         _ => (None, Vec::new()),
-    }
-}
-
-fn name_of(host: &Host, uid: u32) -> String {
-    let is_it = |line: &&str| line.split(':').nth(2).is_some_and(|field| field == uid.to_string());
-    let passwd = host.read("/etc/passwd").unwrap_or_default();
-    let asked = || {
-        let answer = Command::new("getent").args(["passwd", "--", &uid.to_string()]).output().ok()?;
-        Some(String::from_utf8_lossy(&answer.stdout).into_owned())
-    };
-    let line = passwd.lines().find(is_it).map(str::to_owned).or_else(asked).unwrap_or_default();
-    match line.split(':').next() {
-        Some(name) if !name.is_empty() => name.to_owned(),
-        _ => uid.to_string(),
     }
 }
 
