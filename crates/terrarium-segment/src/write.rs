@@ -58,7 +58,7 @@ impl<W: Write> Writer<W> {
         };
         writer.out.write_all(&MAGIC)?;
         writer.out.write_all(&VERSION.to_le_bytes())?;
-        let head = postcard::to_stdvec(head).map_err(io::Error::other)?;
+        let head = postcard::to_extend(head, Vec::new()).map_err(io::Error::other)?;
         writer.block(block::HEAD, &head)?;
         writer.name("");
         Ok(writer)

@@ -1,0 +1,188 @@
+//! The one definition of the flags.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::commands::time;
+
+/// The tables of what Python jobs load.
+#[derive(Debug, Parser)]
+#[command(name = "terrarium store", version, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Commit segments to the store, each exactly once; `terrarium collect --store` does this
+    #[command(hide = true)]
+    Commit(CommitArgs),
+    /// Read everything, and say whether it agrees
+    Check(CheckArgs),
+    /// Put the files of each day into one, and remove what was replaced
+    Compact(CompactArgs),
+    /// Remove old days for good
+    Expire(ExpireArgs),
+    /// Remove a person for good: from tables, earlier versions, logs, and segments that wait
+    Forget(ForgetArgs),
+    /// Ask the tables, in SQL
+    #[command(after_help = SQL_AFTER)]
+    Sql(SqlArgs),
+    /// Print tables and columns
+    Schema(SchemaArgs),
+    /// What the tables answer; `terrarium report`
+    #[command(name = "report", after_help = REPORT_AFTER)]
+    Report(ReportArgs),
+}
+
+/// Where the store is.
+#[derive(Debug, Args)]
+pub(crate) struct StoreArg {
+    /// A directory, or s3://BUCKET/PREFIX [default: TERRARIUM_STORE, or ~/.local/share/terrarium/store]
+    #[arg(long, value_name = "URL")]
+    pub(crate) store: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CommitArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+    /// Folder of segments
+    #[arg(long, value_name = "DIR")]
+    pub(crate) segments: PathBuf,
+    /// Say nothing unless something went wrong
+    #[arg(long)]
+    pub(crate) quiet: bool,
+    /// Print JSON (schema terrarium.commit/1)
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+    /// Print JSON (schema terrarium.check/1)
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompactArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+    /// Keep what was replaced for so long: readers of earlier versions need it
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "7d")]
+    pub(crate) keep: std::time::Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExpireArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+    /// Remove rows about single processes, runs and jobs of days longer ago
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) older_than: std::time::Duration,
+    /// Remove sums of days longer ago, too
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) sums_older_than: Option<std::time::Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ForgetArgs {
+    /// Name or pseudonym, as it stands in the tables
+    pub(crate) user: String,
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+    /// Folder of segments that are not committed yet
+    #[arg(long, value_name = "DIR")]
+    pub(crate) segments: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Rows {
+    /// Columns for people
+    Table,
+    /// Comma-separated values
+    Csv,
+    /// A list of objects
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SqlArgs {
+    /// A query; tables: processes, imports, environments, users, jobs, job_usage, daily; and the view loads
+    pub(crate) query: String,
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+    /// How rows are printed
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: Rows,
+    /// What it may take before it goes to temporary files
+    #[arg(long, value_name = "SIZE", value_parser = crate::commands::size, default_value = "2G")]
+    pub(crate) memory: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SchemaArgs {
+    /// Print the page of the reference
+    #[arg(long)]
+    pub(crate) markdown: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Columns for people
+    Table,
+    /// Comma-separated values
+    Csv,
+    /// An object with the rows, and what they mean
+    Json,
+    /// A picture
+    Svg,
+    /// A page with the picture and the table, without scripts
+    Html,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// Which: list lists them
+    #[arg(default_value = "list")]
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+    /// From this day on, or so long ago: 2026-11-01, 30d
+    #[arg(long, value_name = "DAY|TIME", default_value = "30d")]
+    pub(crate) since: String,
+    /// Up to this day, inclusive
+    #[arg(long, value_name = "DAY")]
+    pub(crate) until: Option<String>,
+    /// How it is printed
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: Format,
+    /// To this file
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// So many rows
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) limit: usize,
+    /// What it may take before it goes to temporary files
+    #[arg(long, value_name = "SIZE", value_parser = crate::commands::size, default_value = "2G")]
+    pub(crate) memory: usize,
+}
+
+const SQL_AFTER: &str = "\
+Examples:
+  terrarium store sql \"SELECT package, version, count(*) FROM imports WHERE direct GROUP BY ALL ORDER BY 3 DESC LIMIT 10\"
+  terrarium store sql --format csv \"SELECT date, user_count(users) FROM daily WHERE package = 'torch' GROUP BY date ORDER BY 1\"
+
+user_count(users) counts the users in all sets of a group, each once; user_set(users) is that set, user_list(set) its numbers.";
+
+const REPORT_AFTER: &str = "\
+Examples:
+  terrarium report list
+  terrarium report top --since 90d
+  terrarium report versions --format csv -o versions.csv
+  terrarium report top --format svg -o top.svg";

@@ -1,0 +1,188 @@
+//! Reports: questions that are asked again and again, each a file of SQL that says in its head what it means.
+
+use arrow::array::RecordBatch;
+
+use crate::error::{Error, Result};
+use crate::query::Session;
+
+/// A report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// What it is called.
+    pub name: &'static str,
+    /// What stands above it.
+    pub title: String,
+    /// What it answers.
+    pub question: String,
+    /// What each column means.
+    pub columns: Vec<(String, String)>,
+    /// How it is drawn.
+    pub chart: Chart,
+    /// What is to be known of its figures.
+    pub note: String,
+    sql: &'static str,
+}
+
+/// Bars: which columns name them, and which are their lengths.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chart {
+    /// Columns that make the name of a bar.
+    pub label: Vec<String>,
+    /// Columns that are its parts.
+    pub values: Vec<String>,
+    /// What the parts are called.
+    pub names: Vec<String>,
+    /// What the values are.
+    pub axis: String,
+}
+
+/// The days that a report is about, both inclusive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Days {
+    /// From,
+    pub since: chrono::NaiveDate,
+    /// to.
+    pub until: chrono::NaiveDate,
+}
+
+/// How much of what there was is in the figures.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Completeness {
+    /// Processes recorded.
+    pub processes: i64,
+    /// Of people who opted out.
+    pub opted_out: i64,
+    /// In whose records something is missing.
+    pub incomplete: i64,
+    /// Processes that runs counted and that could not be recorded at all.
+    pub lost: i64,
+    /// Recorded with a probability below 1.
+    pub sampled: i64,
+}
+
+const FILES: [(&str, &str); 5] = [
+    ("top", include_str!("../reports/top.sql")),
+    ("libraries", include_str!("../reports/libraries.sql")),
+    ("versions", include_str!("../reports/versions.sql")),
+    ("origins", include_str!("../reports/origins.sql")),
+    ("processes", include_str!("../reports/processes.sql")),
+];
+
+/// All of them.
+pub fn all() -> Vec<Report> {
+    FILES.iter().map(|(name, sql)| parse(name, sql)).collect()
+}
+
+fn parse(name: &'static str, sql: &'static str) -> Report {
+    let mut report = Report {
+        name,
+        title: String::new(),
+        question: String::new(),
+        columns: Vec::new(),
+        chart: Chart::default(),
+        note: String::new(),
+        sql,
+    };
+    for (key, value) in sql.lines().filter_map(|line| line.strip_prefix("-- ")?.split_once(": ")) {
+        match key {
+            "title" => report.title = value.to_owned(),
+            "question" => report.question = value.to_owned(),
+            "note" => report.note = value.to_owned(),
+            "column" => {
+                if let Some((name, about)) = value.split_once(": ") {
+                    report.columns.push((name.to_owned(), about.to_owned()));
+                }
+            }
+            "chart" => report.chart = chart(value),
+            _ => {}
+        }
+    }
+    report
+}
+
+fn chart(text: &str) -> Chart {
+    let mut chart = Chart::default();
+    let list = |value: &str, by: char| value.split(by).map(str::to_owned).collect();
+    for (key, value) in text.split("; ").filter_map(|part| part.split_once('=')) {
+        match key {
+            "label" => chart.label = list(value, '+'),
+            "values" => chart.values = list(value, ','),
+            "names" => chart.names = list(value, ','),
+            "axis" => chart.axis = value.to_owned(),
+            _ => {}
+        }
+    }
+    chart
+}
+
+impl Report {
+    /// Its rows.
+    pub async fn rows(&self, session: &Session, days: &Days, limit: usize) -> Result<Vec<RecordBatch>> {
+        let sql = self
+            .sql
+            .replace("{since}", &days.since.to_string())
+            .replace("{until}", &days.until.to_string())
+            .replace("{limit}", &limit.to_string());
+        session.rows(&sql).await
+    }
+}
+
+/// How complete the figures of these days are.
+pub async fn completeness(session: &Session, days: &Days) -> Result<Completeness> {
+    let of_days = format!("date BETWEEN DATE '{}' AND DATE '{}'", days.since, days.until);
+    let rows = session
+        .rows(&format!(
+            "SELECT count(*), count(CASE WHEN extent = 'opted-out' THEN 1 END), \
+             count(CASE WHEN dropped > 0 OR is_cut THEN 1 END), count(CASE WHEN probability < 1 THEN 1 END) \
+             FROM processes WHERE {of_days}"
+        ))
+        .await?;
+    let lost = session
+        .rows(&format!("SELECT CAST(coalesce(sum(processes_dropped), 0) AS BIGINT) FROM job_usage WHERE {of_days}"))
+        .await?;
+    let number = |rows: &[RecordBatch], column: usize| -> Result<i64> {
+        let array = rows.first().and_then(|batch| {
+            batch.column(column).as_any().downcast_ref::<arrow::array::Int64Array>().map(|c| c.value(0))
+        });
+        array.ok_or_else(|| Error::Rows { table: "processes", source: "no number".into() })
+    };
+    Ok(Completeness {
+        processes: number(&rows, 0)?,
+        opted_out: number(&rows, 1)?,
+        incomplete: number(&rows, 2)?,
+        sampled: number(&rows, 3)?,
+        lost: number(&lost, 0)?,
+    })
+}
+
+impl std::fmt::Display for Completeness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "of {} recorded", if self.processes == 1 { "1 process".to_owned() } else { format!("{} processes", self.processes) })?;
+        match (self.opted_out, self.incomplete, self.lost, self.sampled) {
+            (0, 0, 0, 0) => write!(f, "; nothing is known to be missing"),
+            (opted_out, incomplete, lost, sampled) => {
+                write!(f, ", {opted_out} opted out and {incomplete} incomplete; {lost} more could not be recorded")?;
+                if sampled > 0 { write!(f, "; {sampled} are samples and not re-weighted") } else { Ok(()) }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_says_what_it_means() {
+        for report in all() {
+            assert!(!report.title.is_empty() && report.question.ends_with('?'), "{report:?}");
+            assert!(!report.columns.is_empty() && !report.note.is_empty(), "{}", report.name);
+            let chart = &report.chart;
+            assert!(!chart.label.is_empty() && !chart.values.is_empty() && !chart.axis.is_empty(), "{}", report.name);
+            assert!(chart.names.is_empty() || chart.names.len() == chart.values.len(), "{}", report.name);
+            for word in ["{since}", "{until}", "{limit}"] {
+                assert!(report.sql.contains(word), "{} {word}", report.name);
+            }
+        }
+    }
+}
