@@ -19,6 +19,12 @@ _terrarium() {
             terrarium,advise)
                 cmd="terrarium__subcmd__advise"
                 ;;
+            terrarium,collect)
+                cmd="terrarium__subcmd__collect"
+                ;;
+            terrarium,collect-reader)
+                cmd="terrarium__subcmd__collect__subcmd__reader"
+                ;;
             terrarium,help)
                 cmd="terrarium__subcmd__help"
                 ;;
@@ -34,11 +40,17 @@ _terrarium() {
             terrarium,reap)
                 cmd="terrarium__subcmd__reap"
                 ;;
+            terrarium,report)
+                cmd="terrarium__subcmd__report"
+                ;;
             terrarium,run)
                 cmd="terrarium__subcmd__run"
                 ;;
             terrarium,show)
                 cmd="terrarium__subcmd__show"
+                ;;
+            terrarium,store)
+                cmd="terrarium__subcmd__store"
                 ;;
             terrarium,top)
                 cmd="terrarium__subcmd__top"
@@ -51,6 +63,12 @@ _terrarium() {
                 ;;
             terrarium__subcmd__help,advise)
                 cmd="terrarium__subcmd__help__subcmd__advise"
+                ;;
+            terrarium__subcmd__help,collect)
+                cmd="terrarium__subcmd__help__subcmd__collect"
+                ;;
+            terrarium__subcmd__help,collect-reader)
+                cmd="terrarium__subcmd__help__subcmd__collect__subcmd__reader"
                 ;;
             terrarium__subcmd__help,help)
                 cmd="terrarium__subcmd__help__subcmd__help"
@@ -67,11 +85,17 @@ _terrarium() {
             terrarium__subcmd__help,reap)
                 cmd="terrarium__subcmd__help__subcmd__reap"
                 ;;
+            terrarium__subcmd__help,report)
+                cmd="terrarium__subcmd__help__subcmd__report"
+                ;;
             terrarium__subcmd__help,run)
                 cmd="terrarium__subcmd__help__subcmd__run"
                 ;;
             terrarium__subcmd__help,show)
                 cmd="terrarium__subcmd__help__subcmd__show"
+                ;;
+            terrarium__subcmd__help,store)
+                cmd="terrarium__subcmd__help__subcmd__store"
                 ;;
             terrarium__subcmd__help,top)
                 cmd="terrarium__subcmd__help__subcmd__top"
@@ -146,7 +170,7 @@ _terrarium() {
 
     case "${cmd}" in
         terrarium)
-            opts="-h -V --help --version run reap show top trial advise limits limits-worker kernel track help"
+            opts="-h -V --help --version run reap show top trial advise limits limits-worker kernel track collect store report collect-reader help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -189,8 +213,68 @@ _terrarium() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        terrarium__subcmd__collect)
+            opts="-h -V --once --daemon --every --spool --segments --store --send --listen --token-file --rules --dry-run --json --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --every)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --spool)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --segments)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --send)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rules)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        terrarium__subcmd__collect__subcmd__reader)
+            opts="-h -V --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         terrarium__subcmd__help)
-            opts="run reap show top trial advise limits limits-worker kernel track help"
+            opts="run reap show top trial advise limits limits-worker kernel track collect store report collect-reader help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -204,6 +288,34 @@ _terrarium() {
             return 0
             ;;
         terrarium__subcmd__help__subcmd__advise)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        terrarium__subcmd__help__subcmd__collect)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        terrarium__subcmd__help__subcmd__collect__subcmd__reader)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -329,6 +441,20 @@ _terrarium() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        terrarium__subcmd__help__subcmd__report)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         terrarium__subcmd__help__subcmd__run)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -344,6 +470,20 @@ _terrarium() {
             return 0
             ;;
         terrarium__subcmd__help__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        terrarium__subcmd__help__subcmd__store)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -739,6 +879,20 @@ _terrarium() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        terrarium__subcmd__report)
+            opts="-V --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         terrarium__subcmd__run)
             opts="-q -h -V --mem --swap --require-mem --cpus --pids --time --grace --kill-wait --orphans --with-parent --gpus --threads --net --only --bind --ro --hide --private-tmp --shm --clean-shm --no-new-privileges --require --report --record --no-record --no-track --interval --dry-run --summary --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -856,6 +1010,20 @@ _terrarium() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        terrarium__subcmd__store)
+            opts="-V --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;

@@ -36,6 +36,10 @@ complete -c terrarium -n "__fish_terrarium_needs_command" -f -a "limits" -d 'Mea
 complete -c terrarium -n "__fish_terrarium_needs_command" -f -a "limits-worker" -d 'Takes memory, for `limits`'
 complete -c terrarium -n "__fish_terrarium_needs_command" -f -a "kernel" -d 'Make Jupyter kernels that run in a jail'
 complete -c terrarium -n "__fish_terrarium_needs_command" -f -a "track" -d 'Which libraries the Python processes of a job have loaded'
+complete -c terrarium -n "__fish_terrarium_needs_command" -f -a "collect" -d 'Turn records into segments, and segments into tables'
+complete -c terrarium -n "__fish_terrarium_needs_command" -f -a "store" -d 'The tables: check, compact, expire, forget, sql, schema'
+complete -c terrarium -n "__fish_terrarium_needs_command" -f -a "report" -d 'What the tables answer: top, versions, origins, processes'
+complete -c terrarium -n "__fish_terrarium_needs_command" -f -a "collect-reader" -d 'Reads what environments hold, for `collect`'
 complete -c terrarium -n "__fish_terrarium_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l mem -d 'Memory of the job as a whole, such as 4G' -r
 complete -c terrarium -n "__fish_terrarium_using_subcommand run" -l swap -d 'Swap on top of --mem [default: 0]' -r
@@ -244,17 +248,39 @@ complete -c terrarium -n "__fish_terrarium_using_subcommand track; and __fish_se
 complete -c terrarium -n "__fish_terrarium_using_subcommand track; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show what a process has loaded'
 complete -c terrarium -n "__fish_terrarium_using_subcommand track; and __fish_seen_subcommand_from help" -f -a "env" -d 'Print what switches tracking on for more than one run: a shell, a site'
 complete -c terrarium -n "__fish_terrarium_using_subcommand track; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap show top trial advise limits limits-worker kernel track help" -f -a "run" -d 'Run a command so that nothing of it survives, inside limits that hold'
-complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap show top trial advise limits limits-worker kernel track help" -f -a "reap" -d 'List what earlier jobs left on this node, and end what was terrarium\'s'
-complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap show top trial advise limits limits-worker kernel track help" -f -a "show" -d 'Show what was recorded of a job: charts in the terminal, a page, pictures'
-complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap show top trial advise limits limits-worker kernel track help" -f -a "top" -d 'The jobs of this node, live'
-complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap show top trial advise limits limits-worker kernel track help" -f -a "trial" -d 'A short run that says what to ask for'
-complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap show top trial advise limits limits-worker kernel track help" -f -a "advise" -d 'What to ask for next time, from earlier runs of the same command'
-complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap show top trial advise limits limits-worker kernel track help" -f -a "limits" -d 'Measure which limits on memory, CPUs and processes hold on this node'
-complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap show top trial advise limits limits-worker kernel track help" -f -a "limits-worker" -d 'Takes memory, for `limits`'
-complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap show top trial advise limits limits-worker kernel track help" -f -a "kernel" -d 'Make Jupyter kernels that run in a jail'
-complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap show top trial advise limits limits-worker kernel track help" -f -a "track" -d 'Which libraries the Python processes of a job have loaded'
-complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap show top trial advise limits limits-worker kernel track help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c terrarium -n "__fish_terrarium_using_subcommand collect" -l every -d 'How often' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand collect" -l spool -d 'Where records are [default: TERRARIUM_SPOOL; for root that of the site, for others those of the site and their own]' -r -F
+complete -c terrarium -n "__fish_terrarium_using_subcommand collect" -l segments -d 'Where segments go, and are taken from [default: /var/lib/terrarium/segments for root, else ~/.local/share/terrarium/segments]' -r -F
+complete -c terrarium -n "__fish_terrarium_using_subcommand collect" -l store -d 'Commit segments to this store: a directory, or s3://BUCKET/PREFIX. With --segments and without --spool nothing else is done: that is the collector of a cluster' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand collect" -l send -d 'Send segments to a collector that listens, http://HOST:PORT, and remove those that it has' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand collect" -l listen -d 'Take segments from nodes at this address, such as 127.0.0.1:7411, and put them to --segments' -r
+complete -c terrarium -n "__fish_terrarium_using_subcommand collect" -l token-file -d 'A file with the secret that --send and --listen share; nobody else may read it' -r -F
+complete -c terrarium -n "__fish_terrarium_using_subcommand collect" -l rules -d 'Rules of the site [default: /etc/terrarium/site.toml, if it is there]' -r -F
+complete -c terrarium -n "__fish_terrarium_using_subcommand collect" -l once -d 'Collect what is there, and end [default]'
+complete -c terrarium -n "__fish_terrarium_using_subcommand collect" -l daemon -d 'Collect every --every, until SIGTERM'
+complete -c terrarium -n "__fish_terrarium_using_subcommand collect" -l dry-run -d 'Show which rule catches what in the spool; collect nothing'
+complete -c terrarium -n "__fish_terrarium_using_subcommand collect" -l json -d 'Print JSON, an object for each look (schema terrarium.collect/1)'
+complete -c terrarium -n "__fish_terrarium_using_subcommand collect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c terrarium -n "__fish_terrarium_using_subcommand collect" -s V -l version -d 'Print version'
+complete -c terrarium -n "__fish_terrarium_using_subcommand store" -s V -l version -d 'Print version'
+complete -c terrarium -n "__fish_terrarium_using_subcommand report" -s V -l version -d 'Print version'
+complete -c terrarium -n "__fish_terrarium_using_subcommand collect-reader" -s h -l help -d 'Print help'
+complete -c terrarium -n "__fish_terrarium_using_subcommand collect-reader" -s V -l version -d 'Print version'
+complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap show top trial advise limits limits-worker kernel track collect store report collect-reader help" -f -a "run" -d 'Run a command so that nothing of it survives, inside limits that hold'
+complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap show top trial advise limits limits-worker kernel track collect store report collect-reader help" -f -a "reap" -d 'List what earlier jobs left on this node, and end what was terrarium\'s'
+complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap show top trial advise limits limits-worker kernel track collect store report collect-reader help" -f -a "show" -d 'Show what was recorded of a job: charts in the terminal, a page, pictures'
+complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap show top trial advise limits limits-worker kernel track collect store report collect-reader help" -f -a "top" -d 'The jobs of this node, live'
+complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap show top trial advise limits limits-worker kernel track collect store report collect-reader help" -f -a "trial" -d 'A short run that says what to ask for'
+complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap show top trial advise limits limits-worker kernel track collect store report collect-reader help" -f -a "advise" -d 'What to ask for next time, from earlier runs of the same command'
+complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap show top trial advise limits limits-worker kernel track collect store report collect-reader help" -f -a "limits" -d 'Measure which limits on memory, CPUs and processes hold on this node'
+complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap show top trial advise limits limits-worker kernel track collect store report collect-reader help" -f -a "limits-worker" -d 'Takes memory, for `limits`'
+complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap show top trial advise limits limits-worker kernel track collect store report collect-reader help" -f -a "kernel" -d 'Make Jupyter kernels that run in a jail'
+complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap show top trial advise limits limits-worker kernel track collect store report collect-reader help" -f -a "track" -d 'Which libraries the Python processes of a job have loaded'
+complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap show top trial advise limits limits-worker kernel track collect store report collect-reader help" -f -a "collect" -d 'Turn records into segments, and segments into tables'
+complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap show top trial advise limits limits-worker kernel track collect store report collect-reader help" -f -a "store" -d 'The tables: check, compact, expire, forget, sql, schema'
+complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap show top trial advise limits limits-worker kernel track collect store report collect-reader help" -f -a "report" -d 'What the tables answer: top, versions, origins, processes'
+complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap show top trial advise limits limits-worker kernel track collect store report collect-reader help" -f -a "collect-reader" -d 'Reads what environments hold, for `collect`'
+complete -c terrarium -n "__fish_terrarium_using_subcommand help; and not __fish_seen_subcommand_from run reap show top trial advise limits limits-worker kernel track collect store report collect-reader help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c terrarium -n "__fish_terrarium_using_subcommand help; and __fish_seen_subcommand_from kernel" -f -a "install" -d 'Write a kernel spec whose kernels run in a jail'
 complete -c terrarium -n "__fish_terrarium_using_subcommand help; and __fish_seen_subcommand_from kernel" -f -a "list" -d 'List terrarium\'s kernel specs, where Jupyter would look for them'
 complete -c terrarium -n "__fish_terrarium_using_subcommand help; and __fish_seen_subcommand_from kernel" -f -a "remove" -d 'Remove a kernel spec of terrarium\'s; no other is touched'

@@ -409,6 +409,48 @@ esac
     ;;
 esac
 ;;
+(collect)
+_arguments "${_arguments_options[@]}" : \
+'--every=[How often]:TIME:_default' \
+'*--spool=[Where records are \[default\: TERRARIUM_SPOOL; for root that of the site, for others those of the site and their own\]]:DIR:_files' \
+'--segments=[Where segments go, and are taken from \[default\: /var/lib/terrarium/segments for root, else ~/.local/share/terrarium/segments\]]:DIR:_files' \
+'--store=[Commit segments to this store\: a directory, or s3\://BUCKET/PREFIX. With --segments and without --spool nothing else is done\: that is the collector of a cluster]:URL:_default' \
+'(--store)--send=[Send segments to a collector that listens, http\://HOST\:PORT, and remove those that it has]:URL:_default' \
+'(--send --spool --once --daemon)--listen=[Take segments from nodes at this address, such as 127.0.0.1\:7411, and put them to --segments]:ADDRESS:_default' \
+'--token-file=[A file with the secret that --send and --listen share; nobody else may read it]:FILE:_files' \
+'--rules=[Rules of the site \[default\: /etc/terrarium/site.toml, if it is there\]]:FILE:_files' \
+'(--daemon)--once[Collect what is there, and end \[default\]]' \
+'--daemon[Collect every --every, until SIGTERM]' \
+'(--daemon --store --send --listen)--dry-run[Show which rule catches what in the spool; collect nothing]' \
+'--json[Print JSON, an object for each look (schema terrarium.collect/1)]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
+'-V[Print version]' \
+'--version[Print version]' \
+&& ret=0
+;;
+(store)
+_arguments "${_arguments_options[@]}" : \
+'-V[Print version]' \
+'--version[Print version]' \
+'*::rest -- For the engine; --help tells:_default' \
+&& ret=0
+;;
+(report)
+_arguments "${_arguments_options[@]}" : \
+'-V[Print version]' \
+'--version[Print version]' \
+'*::rest -- For the engine; --help tells:_default' \
+&& ret=0
+;;
+(collect-reader)
+_arguments "${_arguments_options[@]}" : \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+&& ret=0
+;;
 (help)
 _arguments "${_arguments_options[@]}" : \
 ":: :_terrarium__subcmd__help_commands" \
@@ -505,6 +547,22 @@ _arguments "${_arguments_options[@]}" : \
     ;;
 esac
 ;;
+(collect)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(store)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(report)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(collect-reader)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
 (help)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
@@ -531,6 +589,10 @@ _terrarium_commands() {
 'limits-worker:Takes memory, for \`limits\`' \
 'kernel:Make Jupyter kernels that run in a jail' \
 'track:Which libraries the Python processes of a job have loaded' \
+'collect:Turn records into segments, and segments into tables' \
+'store:The tables\: check, compact, expire, forget, sql, schema' \
+'report:What the tables answer\: top, versions, origins, processes' \
+'collect-reader:Reads what environments hold, for \`collect\`' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
     _describe -t commands 'terrarium commands' commands "$@"
@@ -539,6 +601,16 @@ _terrarium_commands() {
 _terrarium__subcmd__advise_commands() {
     local commands; commands=()
     _describe -t commands 'terrarium advise commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__collect_commands] )) ||
+_terrarium__subcmd__collect_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium collect commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__collect-reader_commands] )) ||
+_terrarium__subcmd__collect-reader_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium collect-reader commands' commands "$@"
 }
 (( $+functions[_terrarium__subcmd__help_commands] )) ||
 _terrarium__subcmd__help_commands() {
@@ -553,6 +625,10 @@ _terrarium__subcmd__help_commands() {
 'limits-worker:Takes memory, for \`limits\`' \
 'kernel:Make Jupyter kernels that run in a jail' \
 'track:Which libraries the Python processes of a job have loaded' \
+'collect:Turn records into segments, and segments into tables' \
+'store:The tables\: check, compact, expire, forget, sql, schema' \
+'report:What the tables answer\: top, versions, origins, processes' \
+'collect-reader:Reads what environments hold, for \`collect\`' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
     _describe -t commands 'terrarium help commands' commands "$@"
@@ -561,6 +637,16 @@ _terrarium__subcmd__help_commands() {
 _terrarium__subcmd__help__subcmd__advise_commands() {
     local commands; commands=()
     _describe -t commands 'terrarium help advise commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__help__subcmd__collect_commands] )) ||
+_terrarium__subcmd__help__subcmd__collect_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium help collect commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__help__subcmd__collect-reader_commands] )) ||
+_terrarium__subcmd__help__subcmd__collect-reader_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium help collect-reader commands' commands "$@"
 }
 (( $+functions[_terrarium__subcmd__help__subcmd__help_commands] )) ||
 _terrarium__subcmd__help__subcmd__help_commands() {
@@ -606,6 +692,11 @@ _terrarium__subcmd__help__subcmd__reap_commands() {
     local commands; commands=()
     _describe -t commands 'terrarium help reap commands' commands "$@"
 }
+(( $+functions[_terrarium__subcmd__help__subcmd__report_commands] )) ||
+_terrarium__subcmd__help__subcmd__report_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium help report commands' commands "$@"
+}
 (( $+functions[_terrarium__subcmd__help__subcmd__run_commands] )) ||
 _terrarium__subcmd__help__subcmd__run_commands() {
     local commands; commands=()
@@ -615,6 +706,11 @@ _terrarium__subcmd__help__subcmd__run_commands() {
 _terrarium__subcmd__help__subcmd__show_commands() {
     local commands; commands=()
     _describe -t commands 'terrarium help show commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__help__subcmd__store_commands] )) ||
+_terrarium__subcmd__help__subcmd__store_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium help store commands' commands "$@"
 }
 (( $+functions[_terrarium__subcmd__help__subcmd__top_commands] )) ||
 _terrarium__subcmd__help__subcmd__top_commands() {
@@ -714,6 +810,11 @@ _terrarium__subcmd__reap_commands() {
     local commands; commands=()
     _describe -t commands 'terrarium reap commands' commands "$@"
 }
+(( $+functions[_terrarium__subcmd__report_commands] )) ||
+_terrarium__subcmd__report_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium report commands' commands "$@"
+}
 (( $+functions[_terrarium__subcmd__run_commands] )) ||
 _terrarium__subcmd__run_commands() {
     local commands; commands=()
@@ -723,6 +824,11 @@ _terrarium__subcmd__run_commands() {
 _terrarium__subcmd__show_commands() {
     local commands; commands=()
     _describe -t commands 'terrarium show commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__store_commands] )) ||
+_terrarium__subcmd__store_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium store commands' commands "$@"
 }
 (( $+functions[_terrarium__subcmd__top_commands] )) ||
 _terrarium__subcmd__top_commands() {

@@ -99,6 +99,9 @@ impl Lock {
 
 type People<'a> = &'a mut dyn FnMut(u32, u32) -> Person;
 
+/// Names of modules that are a user's own.
+type Names = Rc<HashSet<Box<[u8]>>>;
+
 /// Where a test may interrupt.
 type Step<'a> = &'a mut dyn FnMut(&'static str) -> io::Result<()>;
 
@@ -109,7 +112,7 @@ struct Passing<'a, 'b> {
     report: Report,
     sealing: Option<(Sealing, Known)>,
     number: u32,
-    own: HashMap<(u32, u64), Rc<HashSet<Box<[u8]>>>>,
+    own: HashMap<(u32, u64), Names>,
 }
 
 impl Pass<'_> {
@@ -216,7 +219,7 @@ impl Passing<'_, '_> {
 
     /// What is in a record; of a forked child with what its parents had loaded.
     fn process(&mut self, entry: &Entry, record: &Record) -> Result<Process, String> {
-        let before = entry.header.is_forked().then(|| (record.owner, entry.header.forked_from));
+        let before = entry.header.is_forked().then_some((record.owner, entry.header.forked_from));
         let before = before.and_then(|key| self.own.get(&key).cloned()).unwrap_or_default();
         let process = terrarium_spool::process_forked(&record.bytes, &|name| before.contains(name));
         let process = process.map_err(|error| error.to_string())?;

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 
 /// What a rule says of a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Origin {
     Base,
@@ -19,6 +19,7 @@ pub(crate) enum Origin {
     System,
     /// Of the interpreter itself.
     Python,
+    #[default]
     Unknown,
 }
 

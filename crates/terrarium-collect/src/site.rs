@@ -284,12 +284,6 @@ pub(crate) struct Hits {
 /// So many examples of each.
 const EXAMPLES: usize = 3;
 
-impl Default for Origin {
-    fn default() -> Self {
-        Origin::Unknown
-    }
-}
-
 impl Hits {
     pub(crate) fn add(&mut self, location: Location) {
         let (origin, count, examples) = self.by_rule.entry(location.rule).or_default();

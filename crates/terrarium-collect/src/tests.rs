@@ -265,7 +265,7 @@ fn whatever_is_interrupted_when_each_record_counts_once() {
         .unwrap();
     assert_eq!(whole.left(), [""; 0]);
     assert!(steps.len() >= 10, "{steps:?}");
-    for interrupted in 0..steps.len() {
+    for (interrupted, at) in steps.iter().enumerate() {
         let spool = Spool::new();
         fill(&spool);
         let mut n = 0;
@@ -279,7 +279,7 @@ fn whatever_is_interrupted_when_each_record_counts_once() {
         let _ =
             spool.pass(&mut |step| if step == "sealed" { Err(io::Error::other("killed")) } else { Ok(()) });
         spool.collect();
-        assert_eq!(loaded(&spool.read()).len(), 6, "interrupted at {}", steps[interrupted]);
+        assert_eq!(loaded(&spool.read()).len(), 6, "interrupted at {at}");
         assert_eq!(spool.read().iter().map(|s| s.usages.len()).sum::<usize>(), 1);
         let names: Vec<String> = fs::read_dir(spool.segments())
             .unwrap()

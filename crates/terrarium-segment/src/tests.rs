@@ -1,3 +1,5 @@
+//! Segments that are written, read, damaged and forged.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -119,7 +121,7 @@ fn one_bit_is_enough_to_be_refused() {
 fn forged(blocks: &[(u8, u32, Vec<u8>)]) -> Vec<u8> {
     use sha2::Digest as _;
     let mut bytes = [MAGIC.as_slice(), &VERSION.to_le_bytes()].concat();
-    let mut add = |bytes: &mut Vec<u8>, kind: u8, length: u32, packed: &[u8]| {
+    let add = |bytes: &mut Vec<u8>, kind: u8, length: u32, packed: &[u8]| {
         bytes.push(kind);
         bytes.extend(length.to_le_bytes());
         bytes.extend((packed.len() as u32).to_le_bytes());

@@ -203,8 +203,8 @@ struct Old {
 }
 
 /// Removes ended runs from a user's own spool: the oldest first, until it holds neither too many nor too much.
-/// `processes` have just left their records.
-pub(crate) fn trim(host: &Host, spool: &Path, processes: u64) {
+/// `processes` have just left their records. `keep` is called before anything goes: it may take in what is there.
+pub(crate) fn trim(host: &Host, spool: &Path, processes: u64, keep: &dyn Fn()) {
     let now = SystemTime::now();
     let mark = spool.join(MARK);
     // A directory has a link for each directory in it, and two more.
@@ -232,11 +232,15 @@ pub(crate) fn trim(host: &Host, spool: &Path, processes: u64) {
             all.extend(look_at(entry.path(), &mut left));
         }
     }
-    for path in too_much(all, now) {
+    let (runs, records) = (too_much(all, now), too_many_loose(loose, now));
+    if !runs.is_empty() || !records.is_empty() {
+        keep();
+    }
+    for path in runs {
         // Follows no link.
         let _ = fs::remove_dir_all(path);
     }
-    for path in too_many_loose(loose, now) {
+    for path in records {
         let _ = fs::remove_file(path);
     }
 }
@@ -434,7 +438,7 @@ mod tests {
             .unwrap()
             .set_modified(SystemTime::now() - Duration::from_secs(60))
             .unwrap();
-        trim(&Host::default(), spool.path(), 0);
+        trim(&Host::default(), spool.path(), 0, &|| {});
         let is_there = |name: &str| at(name).exists();
         assert!(!is_there("1-1.spool") && !is_there("3-1.spool"));
         assert!(is_there("2-1.spool") && is_there("4-1.spool") && is_there("notes"));
@@ -463,7 +467,7 @@ mod tests {
             fs::write(directory.join("1.spool"), bytes).unwrap();
         }
         fs::create_dir(spool.path().join("other")).unwrap();
-        trim(&host, spool.path(), 0);
+        trim(&host, spool.path(), 0, &|| {});
         let is_there = |name: &str| spool.path().join(name).exists();
         assert!(!is_there(&format!("run-{dead}")));
         assert!(
@@ -472,9 +476,9 @@ mod tests {
         // Not looked through again so soon.
         fs::create_dir(spool.path().join(format!("run-{dead}"))).unwrap();
         fs::write(spool.path().join(format!("run-{dead}/1.spool")), [big.clone(), big].concat()).unwrap();
-        trim(&host, spool.path(), 0);
+        trim(&host, spool.path(), 0, &|| {});
         assert!(is_there(&format!("run-{dead}")));
-        trim(&host, spool.path(), MANY);
+        trim(&host, spool.path(), MANY, &|| {});
         assert!(!is_there(&format!("run-{dead}")));
     }
 }

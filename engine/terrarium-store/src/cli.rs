@@ -19,6 +19,12 @@ pub(crate) enum Command {
     /// Commit segments to the store, each exactly once; `terrarium collect --store` does this
     #[command(hide = true)]
     Commit(CommitArgs),
+    /// Take segments from nodes; `terrarium collect --listen` does this
+    #[command(hide = true)]
+    Listen(ListenArgs),
+    /// Send segments to a collector; `terrarium collect --send` does this
+    #[command(hide = true)]
+    Send(SendArgs),
     /// Read everything, and say whether it agrees
     Check(CheckArgs),
     /// Put the files of each day into one, and remove what was replaced
@@ -58,6 +64,35 @@ pub(crate) struct CommitArgs {
     /// Print JSON (schema terrarium.commit/1)
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListenArgs {
+    /// Where segments are put
+    #[arg(long, value_name = "DIR")]
+    pub(crate) segments: PathBuf,
+    /// Where to listen
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) address: String,
+    /// The secret that nodes must know
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SendArgs {
+    /// Folder of segments
+    #[arg(long, value_name = "DIR")]
+    pub(crate) segments: PathBuf,
+    /// The collector that listens
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: String,
+    /// The secret
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: PathBuf,
+    /// Say nothing unless something went wrong
+    #[arg(long)]
+    pub(crate) quiet: bool,
 }
 
 #[derive(Debug, Args)]

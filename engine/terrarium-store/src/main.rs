@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod error;
+mod http;
 mod out;
 
 use std::process::ExitCode;
@@ -32,6 +33,8 @@ fn main() -> ExitCode {
     let done = runtime.block_on(async {
         match &cli.command {
             Command::Commit(args) => commands::commit::run(args).await,
+            Command::Listen(args) => commands::travel::listen(args),
+            Command::Send(args) => commands::travel::send(args),
             Command::Check(args) => commands::check::run(args).await,
             Command::Compact(args) => commands::maintain::compact(args).await,
             Command::Expire(args) => commands::maintain::expire(args).await,

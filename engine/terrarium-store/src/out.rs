@@ -68,6 +68,9 @@ mod tests {
     #[test]
     fn sizes_and_numbers() {
         assert_eq!((super::bytes(1023), super::bytes(1536)), ("1023 B".to_owned(), "1.5 KiB".to_owned()));
-        assert_eq!((super::counted(1, "row"), super::counted(0, "row")), ("1 row".to_owned(), "0 rows".to_owned()));
+        assert_eq!(
+            (super::counted(1, "row"), super::counted(0, "row")),
+            ("1 row".to_owned(), "0 rows".to_owned())
+        );
     }
 }

@@ -101,17 +101,17 @@ impl Batches {
         }
         // In the place of the newest of them, so that a reader sees each at least once at any time.
         let into = self.files[last - 1].clone();
-        store
-            .objects
-            .put(&into, json(&all).into())
-            .await
-            .map_err(|source| Error::Object { what: "write", path: into.to_string(), source })?;
+        store.objects.put(&into, json(&all).into()).await.map_err(|source| Error::Object {
+            what: "write",
+            path: into.to_string(),
+            source,
+        })?;
         for path in &self.files[..last - 1] {
-            store
-                .objects
-                .delete(path)
-                .await
-                .map_err(|source| Error::Object { what: "remove", path: path.to_string(), source })?;
+            store.objects.delete(path).await.map_err(|source| Error::Object {
+                what: "remove",
+                path: path.to_string(),
+                source,
+            })?;
         }
         self.files.drain(..last - 1);
         Ok(())

@@ -29,7 +29,11 @@ pub(crate) fn register(session: &SessionContext) {
 
 /// Readers give bytes in several forms.
 fn sets() -> Signature {
-    Signature::uniform(1, vec![DataType::Binary, DataType::BinaryView, DataType::LargeBinary], Volatility::Immutable)
+    Signature::uniform(
+        1,
+        vec![DataType::Binary, DataType::BinaryView, DataType::LargeBinary],
+        Volatility::Immutable,
+    )
 }
 
 /// A set of users as `daily` holds it.
@@ -100,5 +104,10 @@ fn list() -> ScalarUDF {
         }
         Ok(ColumnarValue::Array(Arc::new(lists.finish()) as Arc<dyn Array>))
     };
-    ScalarUDF::from(SimpleScalarUDF::new_with_signature("user_list", sets(), DataType::List(element), Arc::new(of)))
+    ScalarUDF::from(SimpleScalarUDF::new_with_signature(
+        "user_list",
+        sets(),
+        DataType::List(element),
+        Arc::new(of),
+    ))
 }

@@ -80,23 +80,30 @@ pub async fn check(store: &Store) -> Result<Checked> {
 }
 
 fn number(rows: &[RecordBatch]) -> i64 {
-    rows.first().and_then(|batch| batch.column(0).as_any().downcast_ref::<Int64Array>().map(|c| c.value(0))).unwrap_or(0)
+    rows.first()
+        .and_then(|batch| batch.column(0).as_any().downcast_ref::<Int64Array>().map(|c| c.value(0)))
+        .unwrap_or(0)
 }
 
 /// Each day's sums, beside those of its rows; days without rows are of the past.
 async fn daily(store: &Store, session: &Session, checked: &mut Checked) -> Result<()> {
     let table = &schema::DAILY;
     let state = store.table(table).await?;
-    let mut days: std::collections::BTreeMap<(String, String), (i64, i64, roaring::RoaringBitmap)> = Default::default();
+    let mut days: std::collections::BTreeMap<(String, String), (i64, i64, roaring::RoaringBitmap)> =
+        Default::default();
     for file in files(table, &state)? {
         let value = |name: &str| file.partition.get(name).cloned().flatten().unwrap_or_default();
         let day = days.entry((value("cluster"), value("date"))).or_default();
         for batch in read(store, table, &file).await? {
-            let long = |name: &str| batch.column_by_name(name).and_then(|c| c.as_any().downcast_ref::<Int64Array>().cloned());
+            let long = |name: &str| {
+                batch.column_by_name(name).and_then(|c| c.as_any().downcast_ref::<Int64Array>().cloned())
+            };
             let sum = |name: &str| long(name).map_or(0, |c| c.iter().flatten().sum::<i64>());
             day.0 += sum("processes");
             day.1 += sum("modules");
-            let users = batch.column_by_name("users").and_then(|c| c.as_any().downcast_ref::<arrow::array::BinaryArray>());
+            let users = batch
+                .column_by_name("users")
+                .and_then(|c| c.as_any().downcast_ref::<arrow::array::BinaryArray>());
             for bytes in users.into_iter().flatten().flatten() {
                 day.2 |= bitmap(bytes)?;
             }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryBuilder, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array, ListBuilder,
-    RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
+    ArrayRef, BinaryBuilder, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array,
+    ListBuilder, RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{Field, Int32Type, Schema};
 
@@ -180,11 +180,13 @@ pub(crate) fn imports(gathered: &Gathered<'_>, rows: &Rows) -> Result<Vec<Record
             let keys: Int32Array = of_row[start..end].iter().map(|m| texts.keys[*m as usize]).collect();
             columns.put(name, dictionary(keys, &texts.values)?);
         }
-        let importers: Int32Array =
-            rows.importer[start..end].iter().map(|i| {
+        let importers: Int32Array = rows.importer[start..end]
+            .iter()
+            .map(|i| {
                 // Number 0 of every segment is nobody.
                 (!gathered.names[*i as usize].is_empty()).then_some(*i as i32)
-            }).collect();
+            })
+            .collect();
         columns.put("imported_by", dictionary(importers, &names)?);
         columns.bools("direct", rows.direct[start..end].iter().map(|direct| Some(*direct)));
         let took = |took: &u32| took.checked_sub(1).and_then(|took| i32::try_from(took).ok());

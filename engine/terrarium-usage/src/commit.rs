@@ -58,7 +58,12 @@ pub type Progress<'a> = &'a mut dyn FnMut(&Committed, usize);
 pub type Step<'a> = &'a mut (dyn FnMut(&str) -> Result<()> + Send);
 
 /// Commits all that is in a folder.
-pub async fn commit(store: &Store, inbox: &Inbox, progress: Progress<'_>, step: Step<'_>) -> Result<Committed> {
+pub async fn commit(
+    store: &Store,
+    inbox: &Inbox,
+    progress: Progress<'_>,
+    step: Step<'_>,
+) -> Result<Committed> {
     let _lock = store.lock()?;
     let mut done = Committed::default();
     let mut batches = Batches::read(store).await?;
@@ -224,7 +229,8 @@ async fn users(
     let mut next = known.values().max().map_or(0, |most| most + 1);
     let mut new = Vec::new();
     let of_processes = gathered.partitions.values().flatten().map(|numbered| numbered.process.user.as_str());
-    let mut names: Vec<&str> = of_processes.chain(gathered.usages.iter().map(|(_, u)| u.user.as_str())).collect();
+    let mut names: Vec<&str> =
+        of_processes.chain(gathered.usages.iter().map(|(_, u)| u.user.as_str())).collect();
     names.sort_unstable();
     names.dedup();
     for name in names {
@@ -257,7 +263,9 @@ async fn environments(store: &Store, gathered: &Gathered<'_>) -> Result<Vec<Add>
     let mut known: HashSet<(String, String)> = HashSet::new();
     for rows in session.rows("SELECT DISTINCT cluster, environment_id FROM environments").await? {
         if let (Some(clusters), Some(ids)) = (texts(&rows, 0), texts(&rows, 1)) {
-            known.extend((0..rows.num_rows()).map(|i| (clusters.value(i).to_owned(), ids.value(i).to_owned())));
+            known.extend(
+                (0..rows.num_rows()).map(|i| (clusters.value(i).to_owned(), ids.value(i).to_owned())),
+            );
         }
     }
     let mut new: BTreeMap<u32, BTreeMap<&str, &Environment>> = BTreeMap::new();
@@ -322,14 +330,19 @@ async fn jobs(store: &Store, gathered: &Gathered<'_>) -> Result<Vec<Add>> {
     for (cluster, row) in all {
         first.entry((cluster, &row.job.system, &row.job.id)).or_insert(row);
     }
-    let Some(earliest) = first.values().map(|row| day(row.first_seen_us)).min() else { return Ok(Vec::new()) };
+    let Some(earliest) = first.values().map(|row| day(row.first_seen_us)).min() else {
+        return Ok(Vec::new());
+    };
     let session = Session::of(store, &[table]).await?;
     let since = crate::files::day(earliest - JOB_DAYS);
     let query = format!("SELECT cluster, scheduler, job_id FROM jobs WHERE date >= DATE '{since}'");
     let mut known: HashSet<(String, String, String)> = HashSet::new();
     for rows in session.rows(&query).await? {
-        if let (Some(clusters), Some(systems), Some(ids)) = (texts(&rows, 0), texts(&rows, 1), texts(&rows, 2)) {
-            let key = |i| (clusters.value(i).to_owned(), systems.value(i).to_owned(), ids.value(i).to_owned());
+        if let (Some(clusters), Some(systems), Some(ids)) =
+            (texts(&rows, 0), texts(&rows, 1), texts(&rows, 2))
+        {
+            let key =
+                |i| (clusters.value(i).to_owned(), systems.value(i).to_owned(), ids.value(i).to_owned());
             known.extend((0..rows.num_rows()).map(key));
         }
     }

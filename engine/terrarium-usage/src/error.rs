@@ -26,7 +26,10 @@ pub enum Error {
         location: String,
     },
     /// Made by a later version.
-    #[error("the store {location} has version {version} of the tables, and this program knows {}", crate::schema::VERSION)]
+    #[error(
+        "the store {location} has version {version} of the tables, and this program knows {}",
+        crate::schema::VERSION
+    )]
     Newer {
         /// Which.
         location: String,

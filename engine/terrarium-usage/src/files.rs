@@ -54,10 +54,12 @@ fn properties(table: &Table, packing: Packing) -> WriterProperties {
 
 /// A Parquet file of these rows.
 pub(crate) fn parquet(table: &'static Table, batches: &[RecordBatch], packing: Packing) -> Result<Vec<u8>> {
-    let failed = |error: parquet::errors::ParquetError| Error::Rows { table: table.name, source: Box::new(error) };
+    let failed =
+        |error: parquet::errors::ParquetError| Error::Rows { table: table.name, source: Box::new(error) };
     let schema = batches.first().map_or_else(|| table.in_files(), RecordBatch::schema);
     // What Arrow would note of its own types is nobody else's business.
-    let options = ArrowWriterOptions::new().with_properties(properties(table, packing)).with_skip_arrow_metadata(true);
+    let options =
+        ArrowWriterOptions::new().with_properties(properties(table, packing)).with_skip_arrow_metadata(true);
     let mut writer = ArrowWriter::try_new_with_options(Vec::new(), schema, options).map_err(failed)?;
     for batch in batches {
         writer.write(batch).map_err(failed)?;
@@ -88,11 +90,11 @@ pub(crate) async fn write(
     let path = path(table, &partition, name);
     let at = ObjectPath::from(format!("{}/{path}", table.name));
     let size = bytes.len();
-    store
-        .objects
-        .put(&at, bytes.into())
-        .await
-        .map_err(|source| Error::Object { what: "write", path: at.to_string(), source })?;
+    store.objects.put(&at, bytes.into()).await.map_err(|source| Error::Object {
+        what: "write",
+        path: at.to_string(),
+        source,
+    })?;
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     Ok(Add {
         path,

@@ -145,7 +145,11 @@ pub(crate) struct Rows {
 }
 
 /// The rows of a partition.
-pub(crate) fn rows(gathered: &Gathered<'_>, translations: &[Translation], processes: &[Numbered<'_>]) -> Rows {
+pub(crate) fn rows(
+    gathered: &Gathered<'_>,
+    translations: &[Translation],
+    processes: &[Numbered<'_>],
+) -> Rows {
     let mut ends = vec![0; gathered.modules.len()];
     for numbered in processes {
         let modules = &translations[numbered.segment].modules;

@@ -53,10 +53,9 @@ impl Location {
 
     /// That of a table in it.
     pub fn table(&self, name: &str) -> Result<Url> {
-        self.url.join(&format!("{name}/")).map_err(|e| Error::Location {
-            location: self.url.to_string(),
-            why: e.to_string(),
-        })
+        self.url
+            .join(&format!("{name}/"))
+            .map_err(|e| Error::Location { location: self.url.to_string(), why: e.to_string() })
     }
 
     /// How people name it.

@@ -45,7 +45,11 @@ pub struct Maintained {
 }
 
 /// Puts the files of each day into one, in the order that packs best; removes what was replaced longer ago than `keep_ms`.
-pub async fn compact(store: &Store, keep_ms: i64, told: &mut dyn FnMut(&Maintained)) -> Result<Vec<Maintained>> {
+pub async fn compact(
+    store: &Store,
+    keep_ms: i64,
+    told: &mut dyn FnMut(&Maintained),
+) -> Result<Vec<Maintained>> {
     let _lock = store.lock()?;
     let mut all = Vec::new();
     for table in TABLES {
@@ -91,7 +95,12 @@ async fn before(store: &Store, table: &'static Table) -> Result<Maintained> {
     let state = store.table(table).await?;
     let all = files(table, &state)?;
     let bytes = all.iter().map(|file| file.size as u64).sum();
-    Ok(Maintained { table: table.name, files_before: all.len() as u64, bytes_before: bytes, ..Maintained::default() })
+    Ok(Maintained {
+        table: table.name,
+        files_before: all.len() as u64,
+        bytes_before: bytes,
+        ..Maintained::default()
+    })
 }
 
 async fn after(store: &Store, done: &mut Maintained, table: &'static Table) -> Result<()> {
@@ -103,11 +112,7 @@ async fn after(store: &Store, done: &mut Maintained, table: &'static Table) -> R
 }
 
 /// Rows of some files in the order that packs best.
-async fn sorted(
-    store: &Store,
-    table: &'static Table,
-    files: &[InTable],
-) -> Result<Vec<RecordBatch>> {
+async fn sorted(store: &Store, table: &'static Table, files: &[InTable]) -> Result<Vec<RecordBatch>> {
     let mut rows = Vec::new();
     for file in files {
         for batch in read(store, table, file).await? {
@@ -174,8 +179,7 @@ fn merged(rows: &[RecordBatch]) -> Result<Sums> {
 
 /// A set of users, as it is stored.
 pub(crate) fn bitmap(bytes: &[u8]) -> Result<RoaringBitmap> {
-    crate::bitmap::read(bytes)
-        .map_err(|error| Error::Rows { table: "daily", source: Box::new(error) })
+    crate::bitmap::read(bytes).map_err(|error| Error::Rows { table: "daily", source: Box::new(error) })
 }
 
 /// Removes days before `rows_before` from all tables but `daily`, and days before `sums_before` from that: for good.
@@ -213,7 +217,11 @@ pub async fn expire(store: &Store, rows_before: i32, sums_before: Option<i32>) -
 async fn unused(store: &Store, all: &mut [Maintained]) -> Result<()> {
     let session = Session::of(store, &[&schema::PROCESSES, &schema::JOB_USAGE, &schema::JOBS]).await?;
     let mut names: HashSet<String> = HashSet::new();
-    for query in ["SELECT DISTINCT \"user\" FROM processes", "SELECT DISTINCT \"user\" FROM job_usage", "SELECT DISTINCT \"user\" FROM jobs"] {
+    for query in [
+        "SELECT DISTINCT \"user\" FROM processes",
+        "SELECT DISTINCT \"user\" FROM job_usage",
+        "SELECT DISTINCT \"user\" FROM jobs",
+    ] {
         for rows in session.rows(query).await? {
             if let Some(users) = texts(&rows, 0) {
                 names.extend(users.iter().flatten().map(str::to_owned));
@@ -235,13 +243,19 @@ async fn unused(store: &Store, all: &mut [Maintained]) -> Result<()> {
     }
     let is_used = |batch: &RecordBatch| -> Result<BooleanArray> {
         let (number, user) = user_columns(batch)?;
-        Ok((0..batch.num_rows()).map(|i| Some(names.contains(user.value(i)) || numbers.contains(number.value(i) as u32))).collect())
+        Ok((0..batch.num_rows())
+            .map(|i| Some(names.contains(user.value(i)) || numbers.contains(number.value(i) as u32)))
+            .collect())
     };
     let holds = |batch: &RecordBatch| -> Result<BooleanArray> {
-        let ids = texts(batch, 0).ok_or_else(|| Error::Rows { table: "environments", source: "no ids".into() })?;
+        let ids =
+            texts(batch, 0).ok_or_else(|| Error::Rows { table: "environments", source: "no ids".into() })?;
         Ok(ids.iter().map(|id| Some(id.is_some_and(|id| environments.contains(id)))).collect())
     };
-    for (table, keep) in [(&schema::USERS, &is_used as &dyn Fn(&RecordBatch) -> Result<BooleanArray>), (&schema::ENVIRONMENTS, &holds)] {
+    for (table, keep) in [
+        (&schema::USERS, &is_used as &dyn Fn(&RecordBatch) -> Result<BooleanArray>),
+        (&schema::ENVIRONMENTS, &holds),
+    ] {
         let state = store.table(table).await?;
         let (added, removed, gone) = keep_only(store, table, &state, keep).await?;
         if gone > 0 {
@@ -293,7 +307,8 @@ pub async fn forget(store: &Store, inbox: Option<&Inbox>, user: &str) -> Result<
         number = number.or(column.filter(|c| !c.is_empty()).map(|c| c.value(0) as u32));
     }
     let mut ids: HashSet<i64> = HashSet::new();
-    for rows in session.rows(&format!("SELECT process_id FROM processes WHERE \"user\" = '{quoted}'")).await? {
+    for rows in session.rows(&format!("SELECT process_id FROM processes WHERE \"user\" = '{quoted}'")).await?
+    {
         if let Some(column) = rows.column(0).as_any().downcast_ref::<Int64Array>() {
             ids.extend(column.values().iter());
         }
@@ -301,8 +316,10 @@ pub async fn forget(store: &Store, inbox: Option<&Inbox>, user: &str) -> Result<
     drop(session);
     let not_his = |table: &'static str, column: &'static str| {
         move |batch: &RecordBatch| -> Result<BooleanArray> {
-            let place = batch.schema().index_of(column).map_err(|e| Error::Rows { table, source: Box::new(e) })?;
-            let names = texts(batch, place).ok_or_else(|| Error::Rows { table, source: "no names".into() })?;
+            let place =
+                batch.schema().index_of(column).map_err(|e| Error::Rows { table, source: Box::new(e) })?;
+            let names =
+                texts(batch, place).ok_or_else(|| Error::Rows { table, source: "no names".into() })?;
             Ok(names.iter().map(|name| Some(name != Some(user))).collect())
         }
     };
@@ -383,7 +400,9 @@ async fn from_daily(store: &Store, number: u32, ids: &HashSet<i64>) -> Result<u6
         gone += before.saturating_sub(sums.rows.len()) as u64;
         if !sums.rows.is_empty() {
             let name = format!("kept-{}", uuid::Uuid::new_v4());
-            added.push(write(store, table, partition, &name, &[columns::daily(&sums)?], Packing::Tight).await?);
+            added.push(
+                write(store, table, partition, &name, &[columns::daily(&sums)?], Packing::Tight).await?,
+            );
         }
         removed.extend(group.into_iter().map(|file| file.remove));
     }
@@ -409,7 +428,8 @@ async fn again(store: &Store, partition: &Partition, without: &HashSet<i64>) -> 
     let of_day = format!("cluster = '{}' AND date = DATE '{}'", value("cluster"), value("date"));
     let session = Session::of(store, &[&schema::PROCESSES, &schema::IMPORTS]).await?;
     let any = session.rows(&format!("SELECT count(*) FROM processes WHERE {of_day}")).await?;
-    let count = any.first().and_then(|b| b.column(0).as_any().downcast_ref::<Int64Array>().map(|c| c.value(0)));
+    let count =
+        any.first().and_then(|b| b.column(0).as_any().downcast_ref::<Int64Array>().map(|c| c.value(0)));
     if count.unwrap_or(0) == 0 {
         return Ok(None);
     }
@@ -441,9 +461,11 @@ pub(crate) async fn sums_of(session: &Session, of_day: &str, without: &HashSet<i
                 array.as_any().downcast_ref::<Int64Array>().cloned()
             };
             let direct = arrow::compute::cast(batch.column(5), &arrow::datatypes::DataType::Boolean).ok();
-            let direct = direct.and_then(|d| d.as_any().downcast_ref::<BooleanArray>().cloned()).ok_or_else(bad)?;
+            let direct =
+                direct.and_then(|d| d.as_any().downcast_ref::<BooleanArray>().cloned()).ok_or_else(bad)?;
             let [modules, took, user, process] = [6, 7, 8, 9].map(|i| long(i));
-            let (Some(modules), Some(took), Some(user), Some(process)) = (modules, took, user, process) else {
+            let (Some(modules), Some(took), Some(user), Some(process)) = (modules, took, user, process)
+            else {
                 return Err(bad());
             };
             for i in (0..batch.num_rows()).filter(|i| !without.contains(&process.value(*i))) {
@@ -460,7 +482,12 @@ pub(crate) async fn sums_of(session: &Session, of_day: &str, without: &HashSet<i
                     class: value(4),
                     direct: !is_all && direct.is_valid(i) && direct.value(i),
                 };
-                let mut sum = Sum { processes: 1, modules: modules.value(i), import_us: took.value(i), ..Sum::default() };
+                let mut sum = Sum {
+                    processes: 1,
+                    modules: modules.value(i),
+                    import_us: took.value(i),
+                    ..Sum::default()
+                };
                 sum.users.insert(user.value(i) as u32);
                 sums.entry(key).or_default().add(&sum);
             }
@@ -474,7 +501,8 @@ fn from_inbox(inbox: &Inbox, user: &str) -> Result<u64> {
     for path in inbox.files()? {
         let Ok(arrived) = inbox.read(&path)? else { continue };
         let segment = arrived.segment;
-        let is_his = segment.processes.iter().any(|p| p.user == user) || segment.usages.iter().any(|u| u.user == user);
+        let is_his =
+            segment.processes.iter().any(|p| p.user == user) || segment.usages.iter().any(|u| u.user == user);
         if is_his {
             without(&segment, user, &path)?;
             changed += 1;
@@ -519,7 +547,10 @@ pub(crate) async fn damaged(store: &Store, table: &'static Table) -> Result<Vec<
             Ok(rows) => {
                 let count: usize = rows.iter().map(RecordBatch::num_rows).sum();
                 if file.rows.is_some_and(|rows| rows != count) {
-                    wrong.push(format!("{}/{}: it has {count} rows, and the log says otherwise", table.name, file.path));
+                    wrong.push(format!(
+                        "{}/{}: it has {count} rows, and the log says otherwise",
+                        table.name, file.path
+                    ));
                 }
             }
             Err(error) => wrong.push(format!("{}/{}: {error}", table.name, file.path)),

@@ -43,7 +43,9 @@ impl Session {
     async fn with(store: &Store, tables: &[&'static Table], memory: usize) -> Result<Self> {
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(FairSpillPool::new(memory)))
-            .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::OsTmpDirectory))
+            .with_disk_manager_builder(
+                DiskManagerBuilder::default().with_mode(DiskManagerMode::OsTmpDirectory),
+            )
             .build_arc()?;
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let config = SessionConfig::new()

@@ -138,7 +138,9 @@ pub async fn completeness(session: &Session, days: &Days) -> Result<Completeness
         ))
         .await?;
     let lost = session
-        .rows(&format!("SELECT CAST(coalesce(sum(processes_dropped), 0) AS BIGINT) FROM job_usage WHERE {of_days}"))
+        .rows(&format!(
+            "SELECT CAST(coalesce(sum(processes_dropped), 0) AS BIGINT) FROM job_usage WHERE {of_days}"
+        ))
         .await?;
     let number = |rows: &[RecordBatch], column: usize| -> Result<i64> {
         let array = rows.first().and_then(|batch| {
@@ -157,11 +159,22 @@ pub async fn completeness(session: &Session, days: &Days) -> Result<Completeness
 
 impl std::fmt::Display for Completeness {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "of {} recorded", if self.processes == 1 { "1 process".to_owned() } else { format!("{} processes", self.processes) })?;
+        write!(
+            f,
+            "of {} recorded",
+            if self.processes == 1 {
+                "1 process".to_owned()
+            } else {
+                format!("{} processes", self.processes)
+            }
+        )?;
         match (self.opted_out, self.incomplete, self.lost, self.sampled) {
             (0, 0, 0, 0) => write!(f, "; nothing is known to be missing"),
             (opted_out, incomplete, lost, sampled) => {
-                write!(f, ", {opted_out} opted out and {incomplete} incomplete; {lost} more could not be recorded")?;
+                write!(
+                    f,
+                    ", {opted_out} opted out and {incomplete} incomplete; {lost} more could not be recorded"
+                )?;
                 if sampled > 0 { write!(f, "; {sampled} are samples and not re-weighted") } else { Ok(()) }
             }
         }
@@ -178,7 +191,11 @@ mod tests {
             assert!(!report.title.is_empty() && report.question.ends_with('?'), "{report:?}");
             assert!(!report.columns.is_empty() && !report.note.is_empty(), "{}", report.name);
             let chart = &report.chart;
-            assert!(!chart.label.is_empty() && !chart.values.is_empty() && !chart.axis.is_empty(), "{}", report.name);
+            assert!(
+                !chart.label.is_empty() && !chart.values.is_empty() && !chart.axis.is_empty(),
+                "{}",
+                report.name
+            );
             assert!(chart.names.is_empty() || chart.names.len() == chart.values.len(), "{}", report.name);
             for word in ["{since}", "{until}", "{limit}"] {
                 assert!(report.sql.contains(word), "{} {word}", report.name);

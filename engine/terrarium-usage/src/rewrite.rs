@@ -135,7 +135,12 @@ pub(crate) async fn remove(store: &Store, path: &ObjectPath) -> Result<()> {
 
 /// Writes down the state of a table as it is, and removes all of its log before that if `forget` is set, or what is older than
 /// `older_than_ms`.
-pub(crate) async fn checkpoint(store: &Store, table: &'static Table, forget: bool, older_than_ms: i64) -> Result<()> {
+pub(crate) async fn checkpoint(
+    store: &Store,
+    table: &'static Table,
+    forget: bool,
+    older_than_ms: i64,
+) -> Result<()> {
     let state = store.table(table).await?;
     let version = state.snapshot().map_err(failed(table.name))?.version();
     deltalake_core::checkpoints::create_checkpoint(&state, None).await.map_err(failed(table.name))?;

@@ -6,12 +6,16 @@ use std::sync::Arc;
 
 use arrow::datatypes::Schema;
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties};
-use deltalake_core::kernel::{Action, Add, Remove, StructType, Transaction, engine::arrow_conversion::TryIntoKernel};
+use deltalake_core::kernel::{
+    Action, Add, Remove, StructType, Transaction, engine::arrow_conversion::TryIntoKernel,
+};
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use futures::StreamExt;
-use object_store::{DynObjectStore, ObjectStore, ObjectStoreExt, PutMode, PutOptions, path::Path as ObjectPath};
+use object_store::{
+    DynObjectStore, ObjectStore, ObjectStoreExt, PutMode, PutOptions, path::Path as ObjectPath,
+};
 
 use crate::error::{Error, Result};
 use crate::location::Location;
@@ -152,9 +156,12 @@ impl Store {
         (added, removed): (Vec<Add>, Vec<Remove>),
         batch: Option<u64>,
     ) -> Result<()> {
-        let properties = CommitProperties::default().with_cleanup_expired_logs(Some(false)).with_max_retries(0);
+        let properties =
+            CommitProperties::default().with_cleanup_expired_logs(Some(false)).with_max_retries(0);
         let properties = match batch {
-            Some(number) => properties.with_application_transaction(Transaction::new(APPLICATION, number as i64)),
+            Some(number) => {
+                properties.with_application_transaction(Transaction::new(APPLICATION, number as i64))
+            }
             None => properties,
         };
         let actions = removed.into_iter().map(Action::Remove).chain(added.into_iter().map(Action::Add));

@@ -2,6 +2,7 @@
 //! says something where a number alone does not. SPEC.md cites them.
 
 pub(crate) mod account;
+mod collect;
 pub(crate) mod contender;
 mod hook;
 mod inside;
@@ -68,6 +69,8 @@ enum Kind {
     Series,
     /// What the hook costs programs, starts of Python, imports and other audit events
     Hook,
+    /// How fast records become segments and segments tables, and what a row takes on disk
+    Collect,
 }
 
 impl Kind {
@@ -82,6 +85,7 @@ impl Kind {
             Self::Sampler => "sampler",
             Self::Series => "series",
             Self::Hook => "hook",
+            Self::Collect => "collect",
         }
     }
 
@@ -96,7 +100,7 @@ impl Kind {
                 place.make_hook_venv();
                 Ok(())
             }
-            Self::Start | Self::Memory | Self::Series => Ok(()),
+            Self::Start | Self::Memory | Self::Series | Self::Collect => Ok(()),
         }
     }
 
@@ -113,6 +117,7 @@ impl Kind {
             Self::Sampler => sampler::measure(place, runs.unwrap_or(5)),
             Self::Series => series::measure(place, runs.unwrap_or(1)),
             Self::Hook => hook::measure(place, &args.peers, runs.unwrap_or(200)),
+            Self::Collect => collect::measure(place, runs.unwrap_or(5)),
         }
     }
 }

@@ -7,7 +7,7 @@ use super::{Finding, read, read_if_there};
 use crate::Result;
 
 /// How many packages Cargo.lock may name, ours among them.
-const BUDGET: usize = 150;
+const BUDGET: usize = 170;
 
 const REASONS: &str = "docs/design/dependencies.md";
 

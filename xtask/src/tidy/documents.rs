@@ -15,7 +15,8 @@ const EXIT_CODES: &str = "docs/reference/exit-codes.md";
 const SERIES: &str = "docs/reference/series.md";
 
 /// A word in a table that begins like this names something in the checkout.
-const TOPS: &[&str] = &["benches/", "crates/", "docs/", "native/", "scripts/", "share/", "tests/", "xtask/"];
+const TOPS: &[&str] =
+    &["benches/", "crates/", "docs/", "engine/", "native/", "scripts/", "share/", "tests/", "xtask/"];
 
 pub(super) fn check(root: &Path, found: &mut Vec<Finding>) -> Result {
     if let Some(text) = read_if_there(&root.join(SPEC))? {

@@ -19,6 +19,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("terrarium-chart", &["terrarium-core"]),
     ("terrarium-wire", &[]),
     ("terrarium-spool", &["terrarium-wire"]),
+    ("terrarium-segment", &[]),
+    (
+        "terrarium-collect",
+        &["terrarium-core", "terrarium-sys", "terrarium-segment", "terrarium-spool", "terrarium-wire"],
+    ),
     (
         "terrarium",
         &[
@@ -28,6 +33,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "terrarium-observe",
             "terrarium-batch",
             "terrarium-chart",
+            "terrarium-collect",
+            "terrarium-segment",
             "terrarium-spool",
             "terrarium-wire",
         ],
@@ -36,7 +43,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("terrarium-nvml", &[]),
     ("terrarium-hook", &["terrarium-wire"]),
     // Above all layers: it reads the tables from which pages are generated and checked.
-    ("xtask", &["terrarium", "terrarium-core", "terrarium-observe", "terrarium-spool"]),
+    ("xtask", &["terrarium", "terrarium-core", "terrarium-observe", "terrarium-spool", "terrarium-wire"]),
 ];
 
 /// A package of this repository, as cargo tells.

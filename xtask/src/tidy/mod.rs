@@ -59,11 +59,11 @@ impl RustFile {
         (1..).zip(&self.lines)
     }
 
-    /// Whether it belongs to the sources, not the tests, of a crate in `crates/`; if so, of which.
+    /// Whether it belongs to the sources, not the tests, of a crate in `crates/` or `engine/`; if so, of which.
     fn source_of(&self) -> Option<&str> {
         let mut parts = self.path.iter().filter_map(|part| part.to_str());
         match (parts.next(), parts.next(), parts.next()) {
-            (Some("crates"), Some(name), Some("src")) => Some(name),
+            (Some("crates" | "engine"), Some(name), Some("src")) => Some(name),
             _ => None,
         }
     }
@@ -103,10 +103,10 @@ fn findings(root: &Path) -> Result<Vec<Finding>> {
     Ok(found)
 }
 
-/// Every Rust file below `crates`, `native` and `xtask`.
+/// Every Rust file below `crates`, `engine`, `native` and `xtask`.
 fn rust_files(root: &Path) -> Result<Vec<RustFile>> {
     let mut files = Vec::new();
-    for top in ["crates", "native", "xtask"] {
+    for top in ["crates", "engine", "native", "xtask"] {
         let top = root.join(top);
         if top.is_dir() {
             walk(root, &top, &mut files)?;

@@ -10,8 +10,8 @@ const HARD_LIMIT: usize = 800;
 /// A file of more code lines than this is named.
 const SOFT_LIMIT: usize = 400;
 
-/// The crate that talks to the user.
-const FRONT: &str = "terrarium";
+/// The crates that talk to the user: the two programs.
+const FRONT: [&str; 2] = ["terrarium", "terrarium-store"];
 
 const TALKS: &[&str] = &["println!", "eprintln!", "print!", "eprint!", "dbg!", "process::exit"];
 
@@ -25,13 +25,14 @@ pub(super) fn check(file: &RustFile, found: &mut Vec<Finding>) {
         found.push(Finding::new(&file.path, 1, "the first line is not `//!`: say there what is in the file"));
     }
     length(file, found);
-    let library = file.source_of().is_some_and(|name| name != FRONT);
+    let library = file.source_of().is_some_and(|name| !FRONT.contains(&name));
     for (number, line) in file.numbered() {
         let mut add = |text: String| found.push(Finding::new(&file.path, number, text));
         if library {
             for word in TALKS.iter().filter(|word| line.has(word)) {
                 add(format!(
-                    "`{word}` in a library: return a value or an error, and let crates/{FRONT} say it"
+                    "`{word}` in a library: return a value or an error, and let crates/{} say it",
+                    FRONT[0]
                 ));
             }
         }

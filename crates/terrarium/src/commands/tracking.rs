@@ -1,16 +1,22 @@
 //! `terrarium run`: whether what the job's processes load is recorded, and what came of it.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use terrarium_core::report::{RunReport, Tracking as Report, TrackingState};
 use terrarium_jail::host::Host;
 use terrarium_jail::spec::Track;
 use terrarium_jail::track::Tracked;
 
+use super::collect;
 use crate::cli::RunArgs;
 use crate::hook::{self, Wish};
 use crate::loaded::Loaded;
+use crate::recorder::in_time_of;
 use crate::spool;
+
+/// Once in many runs, the records of earlier ones are taken in at the end of one, for so long at most.
+const TAKING_IN: Duration = Duration::from_secs(20);
 
 const PRELOAD: &str = "LD_PRELOAD";
 
@@ -98,7 +104,12 @@ impl Tracking {
         // It goes if it holds nothing.
         drop(tracked);
         if let Tracking::On { track, is_own_spool: true } = self {
-            spool::trim(host, &track.spool, report.map_or(0, |report| report.processes));
+            // What would go is taken in first; a home that hangs, or rules that are wrong, are no reason to wait or to fail.
+            let keep = || {
+                let take_in = || collect::own().map(drop).map_err(|error| error.to_string());
+                let _ = in_time_of(TAKING_IN, &take_in);
+            };
+            spool::trim(host, &track.spool, report.map_or(0, |report| report.processes), &keep);
         }
     }
 }

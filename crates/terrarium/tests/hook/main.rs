@@ -3,6 +3,7 @@
 mod attacks;
 mod cgroup;
 mod check;
+mod collect;
 mod crowds;
 mod disturbance;
 mod document;

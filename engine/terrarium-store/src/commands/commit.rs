@@ -34,14 +34,21 @@ pub(crate) async fn run(args: &CommitArgs) -> Result<u8, CliError> {
     let mut told = |done: &Committed, waiting: usize| {
         if !args.quiet {
             let rate = done.modules as f64 / began.elapsed().as_secs_f64().max(0.001);
-            progress(format_args!("{} committed, {waiting} left; {rate:.0} modules/s", counted(done.segments, "segment")));
+            progress(format_args!(
+                "{} committed, {waiting} left; {rate:.0} modules/s",
+                counted(done.segments, "segment")
+            ));
         }
     };
     let done = commit(&store, &inbox, &mut told, &mut |_| Ok(())).await;
     progress_end();
     let done = done?;
     for refused in &done.refused {
-        note(format_args!("note: {}: {}", printable(&refused.path.display().to_string()), printable(&refused.why)));
+        note(format_args!(
+            "note: {}: {}",
+            printable(&refused.path.display().to_string()),
+            printable(&refused.why)
+        ));
     }
     if args.json {
         let document = Document {
@@ -61,7 +68,11 @@ pub(crate) async fn run(args: &CommitArgs) -> Result<u8, CliError> {
             "{}: {}, {} and {} committed in {:.1} s\n",
             printable(&store.location.name()),
             counted(done.segments, "segment"),
-            if done.processes == 1 { "1 process".to_owned() } else { format!("{} processes", done.processes) },
+            if done.processes == 1 {
+                "1 process".to_owned()
+            } else {
+                format!("{} processes", done.processes)
+            },
             counted(done.modules, "module row"),
             began.elapsed().as_secs_f64()
         ))?;

@@ -24,7 +24,8 @@ pub(crate) async fn compact(args: &CompactArgs) -> Result<u8, CliError> {
 pub(crate) async fn expire(args: &ExpireArgs) -> Result<u8, CliError> {
     let store = Store::open(args.store.location()?).await?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let day = |ago: std::time::Duration| i32::try_from(now.saturating_sub(ago).as_secs() / 86_400).unwrap_or(0);
+    let day =
+        |ago: std::time::Duration| i32::try_from(now.saturating_sub(ago).as_secs() / 86_400).unwrap_or(0);
     let all = maintain::expire(&store, day(args.older_than), args.sums_older_than.map(day)).await?;
     print(&all)
 }
@@ -33,7 +34,9 @@ fn print(all: &[Maintained]) -> Result<u8, CliError> {
     for done in all {
         let went = match (done.rows_removed, done.swept) {
             (0, 0) => String::new(),
-            (rows, swept) => format!("; {} gone, {} removed", counted(rows, "row"), counted(swept, "old file")),
+            (rows, swept) => {
+                format!("; {} gone, {} removed", counted(rows, "row"), counted(swept, "old file"))
+            }
         };
         result(format_args!(
             "{:<13} {} ({}), before {} ({}){went}\n",

@@ -6,6 +6,7 @@ pub(crate) mod maintain;
 pub(crate) mod report;
 pub(crate) mod schema;
 pub(crate) mod sql;
+pub(crate) mod travel;
 
 use std::path::PathBuf;
 use std::time::Duration;

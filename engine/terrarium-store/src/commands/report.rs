@@ -74,7 +74,13 @@ fn days(since: &str, until: Option<&str>) -> Result<Days, CliError> {
     Ok(Days { since: since_day, until })
 }
 
-fn render(format: Format, report: &Report, days: &Days, rows: &[RecordBatch], complete: &Completeness) -> String {
+fn render(
+    format: Format,
+    report: &Report,
+    days: &Days,
+    rows: &[RecordBatch],
+    complete: &Completeness,
+) -> String {
     match format {
         Format::Table => {
             // What is only for the picture has no meaning written down.
@@ -194,7 +200,9 @@ mod tests {
         let of = |since, until| days(since, until).map(|d| (d.since.to_string(), d.until.to_string()));
         assert_eq!(of("2026-11-01", Some("2026-11-03")).unwrap(), ("2026-11-01".into(), "2026-11-03".into()));
         assert!(of("30d", None).is_ok());
-        for (since, until) in [("x", None), ("2026-13-01", None), ("30d", Some("y")), ("2026-11-03", Some("2026-11-01"))] {
+        for (since, until) in
+            [("x", None), ("2026-13-01", None), ("30d", Some("y")), ("2026-11-03", Some("2026-11-01"))]
+        {
             assert!(of(since, until).is_err(), "{since}");
         }
     }

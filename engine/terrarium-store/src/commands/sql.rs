@@ -92,7 +92,11 @@ pub(crate) fn table(rows: &[RecordBatch], hidden: &[&str]) -> String {
 pub(crate) fn csv(rows: &[RecordBatch]) -> String {
     let (names, all) = texts(rows);
     let field = |text: &str| {
-        if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+        if text.contains([',', '"', '\n', '\r']) {
+            format!("\"{}\"", text.replace('"', "\"\""))
+        } else {
+            text.to_owned()
+        }
     };
     let mut out = names.iter().map(|name| field(name)).collect::<Vec<_>>().join(",");
     out.push_str("\r\n");
@@ -134,7 +138,8 @@ fn value(column: &dyn Array, i: usize) -> Value {
             Value::Array((0..list.len()).map(|j| value(list.as_ref(), j)).collect())
         }
         _ => {
-            let text = ArrayFormatter::try_new(column, &FormatOptions::default()).map(|f| f.value(i).to_string());
+            let text =
+                ArrayFormatter::try_new(column, &FormatOptions::default()).map(|f| f.value(i).to_string());
             text.map_or(Value::Null, Value::String)
         }
     }
@@ -147,7 +152,8 @@ mod tests {
     use std::sync::Arc;
 
     fn rows() -> Vec<RecordBatch> {
-        let names: Arc<dyn Array> = Arc::new(StringArray::from(vec![Some("a,\"b\""), None, Some("x\u{1b}[2J")]));
+        let names: Arc<dyn Array> =
+            Arc::new(StringArray::from(vec![Some("a,\"b\""), None, Some("x\u{1b}[2J")]));
         let numbers: Arc<dyn Array> = Arc::new(Int64Array::from(vec![Some(1), Some(22), None]));
         vec![RecordBatch::try_from_iter([("name", names), ("n", numbers)]).unwrap()]
     }

@@ -20,7 +20,7 @@ pub(super) fn run(args: &EnvArgs) -> Result<u8, CliError> {
             let found = spool::find(&variable, user());
             // Who starts each shell with this may never run a job.
             if let Ok(Spool { path, is_own: true }) = &found {
-                spool::trim(&Host::default(), path, 0);
+                spool::trim(&Host::default(), path, 0, &|| {});
             }
             found.map_or_else(|_| spool::OF_SITE.into(), |spool| spool.path)
         }
