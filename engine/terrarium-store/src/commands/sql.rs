@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn rows_for_people_and_programs() {
-        assert_eq!(table(&rows(), &[]), "name     n\na,\"b\"    1\n        22\nx?[2J\n");
+        assert_eq!(table(&rows(), &[]), "name    n\na,\"b\"   1\n       22\nx?[2J\n");
         assert_eq!(table(&rows(), &["n"]), "name\na,\"b\"\n\nx?[2J\n");
         assert!(csv(&rows()).starts_with("name,n\r\n\"a,\"\"b\"\"\",1\r\n,22\r\n"));
         assert_eq!(objects(&rows())[1], json!({"name": null, "n": 22}));
