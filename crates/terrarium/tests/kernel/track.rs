@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use terrarium_sys::landlock;
 
 use crate::nested::has;
 use crate::record::place;
@@ -205,7 +206,9 @@ fn in_every_view_the_spool_can_be_written_and_the_library_read() {
     ];
     for tier in tiers() {
         for flags in views {
-            if tier == Tier::Traced && flags != ["--only", path] {
+            // Without mounts there is only Landlock, and not everywhere.
+            let is_held = flags == ["--only", path] && landlock::abi() >= landlock::ABI_TRUNCATE;
+            if tier == Tier::Traced && !is_held {
                 continue;
             }
             let mut flags = flags.to_vec();

@@ -51,12 +51,9 @@ fn run(tier: Tier, name: &str, flags: &[&str], script: &str) -> (Value, f64) {
     // Without a limit a user's cgroup is not made everywhere.
     let limit = ["--mem", "8G"].iter().filter(|_| tier == Tier::Delegated);
     let limit = limit.filter(|_| !flags.contains(&"--mem"));
-    let done = job(
-        tier,
-        own.iter().chain(limit).chain(flags),
-        ["/usr/bin/python3", "-c", &format!("{PRELUDE}{script}")],
-    )
-    .run();
+    // When it has told the truth it ends at once: clearing up takes a second of CPU time where the machine is emulated.
+    let script = format!("{PRELUDE}{script}\nsys.stdout.flush()\nos._exit(0)");
+    let done = job(tier, own.iter().chain(limit).chain(flags), ["/usr/bin/python3", "-c", &script]).run();
     done.code_is(0);
     let report = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     (report, done.out.trim().parse().unwrap())
