@@ -52,6 +52,7 @@ test:
 	@cargo test --locked --workspace --quiet -- --test-threads=2
 	@echo 'make: the tables and their reports'
 	@$(engine_cargo) test --locked --quiet -- --test-threads=2
+	@tests/python/store-readers target/release/terrarium
 	@tests/python/exactly_once.py --kills 15 --writers 10 --directory "$$(mktemp -d)"
 	@echo 'make: the same kernel tests on cgroup v2, in a virtual machine'
 	@scripts/test-v2
