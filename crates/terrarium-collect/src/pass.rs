@@ -17,7 +17,7 @@ use terrarium_spool::Process;
 use crate::CollectError;
 use crate::directory::Directory;
 use crate::seal::{self, Sealed, Sealing, Taken};
-use crate::take::{Known, Meaning, Source, cut, take};
+use crate::take::{Known, Meaning, Source, cut, job, take};
 use crate::walk::{DROPS, Entry, Found, Place, REPORT, Record, walk};
 
 /// A report is never as long.
@@ -113,6 +113,8 @@ struct Passing<'a, 'b> {
     sealing: Option<(Sealing, Known)>,
     number: u32,
     own: HashMap<(u32, u64), Names>,
+    /// The batch jobs of runs, as their processes say.
+    jobs: HashMap<String, terrarium_segment::Job>,
 }
 
 impl Pass<'_> {
@@ -134,6 +136,7 @@ impl Pass<'_> {
             sealing: None,
             number: 0,
             own: HashMap::new(),
+            jobs: HashMap::new(),
         };
         passing
             .all(found, step)
@@ -194,6 +197,9 @@ impl Passing<'_, '_> {
         let parts: Vec<&OsStr> =
             entry.place.parts.iter().chain([&entry.name]).map(|p| p.as_os_str()).collect();
         let taken = Taken::new(&parts, &record.file)?;
+        if let (Some(run), Some(job)) = (entry.place.run, job(&process)) {
+            self.jobs.entry(run.to_string()).or_insert(job);
+        }
         let is_python = process.python.watched || process.python.too_old;
         self.begin()?;
         self.report.records += 1;
@@ -291,7 +297,8 @@ impl Passing<'_, '_> {
         let owner = place.directory.owner();
         self.person(owner, owner);
         let user = self.known_people.get(&owner).map(|p| p.meaning.user().to_owned()).unwrap_or_default();
-        let usage = usage(&run, user, &self.pass.head.host, report, dropped);
+        let job = self.jobs.get(&run.to_string()).cloned();
+        let usage = Usage { job, ..usage(&run, user, &self.pass.head.host, report, dropped) };
         if let Some((sealing, _)) = &mut self.sealing {
             sealing.writer.usage(&usage)?;
             sealing.took(match taken {

@@ -99,13 +99,7 @@ pub(crate) fn take<W: Write>(
         main: process.main.as_ref().map_or("", |main| main_name(main.kind)).to_owned(),
         script: process.main.as_ref().and_then(|main| meaning.script(&main.name.to_text())),
         program: process.program.as_ref().map(|path| cut(&meaning.path(&path.to_text()))).unwrap_or_default(),
-        job: process.job.as_ref().map(|job| segment::Job {
-            system: job.system.name().to_owned(),
-            id: text(&job.id),
-            array: job.array.as_ref().map(text),
-            array_task: job.array_task.as_ref().map(text),
-            step: job.step.as_ref().map(text),
-        }),
+        job: job(process),
         run: source.run.clone(),
         rank: process.rank.as_ref().map(|rank| u64::from(rank.rank)),
         ranks: process.rank.as_ref().and_then(|rank| rank.size).map(u64::from),
@@ -178,6 +172,18 @@ fn numbers_of<W: Write>(
         None => known.entry(module.name.clone()).or_default().push((origin.into(), numbers)),
     }
     numbers
+}
+
+/// The batch job that a process belongs to.
+pub(crate) fn job(process: &Process) -> Option<segment::Job> {
+    let text = |text: &Text| cut(&text.to_text());
+    process.job.as_ref().map(|job| segment::Job {
+        system: job.system.name().to_owned(),
+        id: text(&job.id),
+        array: job.array.as_ref().map(text),
+        array_task: job.array_task.as_ref().map(text),
+        step: job.step.as_ref().map(text),
+    })
 }
 
 /// File names of shared objects, but for Python's extensions, which are modules.

@@ -18,5 +18,5 @@ FROM daily
 WHERE date BETWEEN DATE '{since}' AND DATE '{until}'
   AND package IS NOT NULL AND package <> '(own code)' AND origin <> 'python'
 GROUP BY package
-ORDER BY users DESC, processes DESC, package
+ORDER BY users DESC, direct DESC, processes DESC, package
 LIMIT {limit}

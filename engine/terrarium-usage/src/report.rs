@@ -159,15 +159,10 @@ pub async fn completeness(session: &Session, days: &Days) -> Result<Completeness
 
 impl std::fmt::Display for Completeness {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "of {} recorded",
-            if self.processes == 1 {
-                "1 process".to_owned()
-            } else {
-                format!("{} processes", self.processes)
-            }
-        )?;
+        match self.processes {
+            1 => write!(f, "from 1 process that was recorded")?,
+            n => write!(f, "from {n} processes that were recorded")?,
+        }
         match (self.opted_out, self.incomplete, self.lost, self.sampled) {
             (0, 0, 0, 0) => write!(f, "; nothing is known to be missing"),
             (opted_out, incomplete, lost, sampled) => {

@@ -58,7 +58,12 @@ mod tests {
     #[test]
     fn the_budget() {
         assert_eq!(over_budget(&"[[package]]\nname = \"x\"\n".repeat(BUDGET)), None);
-        assert!(over_budget(&"[[package]]\n".repeat(BUDGET + 1)).unwrap().text.contains("151 packages"));
+        assert!(
+            over_budget(&"[[package]]\n".repeat(BUDGET + 1))
+                .unwrap()
+                .text
+                .contains(&format!("{} packages", BUDGET + 1))
+        );
     }
 
     #[test]
