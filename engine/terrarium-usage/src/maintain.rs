@@ -463,7 +463,7 @@ pub(crate) async fn sums_of(session: &Session, of_day: &str, without: &HashSet<i
             let direct = arrow::compute::cast(batch.column(5), &arrow::datatypes::DataType::Boolean).ok();
             let direct =
                 direct.and_then(|d| d.as_any().downcast_ref::<BooleanArray>().cloned()).ok_or_else(bad)?;
-            let [modules, took, user, process] = [6, 7, 8, 9].map(|i| long(i));
+            let [modules, took, user, process] = [6, 7, 8, 9].map(long);
             let (Some(modules), Some(took), Some(user), Some(process)) = (modules, took, user, process)
             else {
                 return Err(bad());

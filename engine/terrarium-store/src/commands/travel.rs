@@ -5,8 +5,8 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -175,7 +175,7 @@ pub(crate) fn send(args: &SendArgs) -> Result<u8, CliError> {
     Ok(u8::from(refused > 0))
 }
 
-fn not_sent(path: &PathBuf, why: &str) -> CliError {
+fn not_sent(path: &Path, why: &str) -> CliError {
     CliError::Usage(format!("{} stays here; it could not be sent: {why}", path.display()))
 }
 
@@ -190,12 +190,6 @@ fn persistent(host: &str, path: &str, secret: &str, bytes: &[u8]) -> io::Result<
         wait *= 2;
     }
     put(host, path, secret, bytes)
-}
-
-/// Whose a file is, for tests.
-#[cfg(test)]
-fn mode(path: &Path) -> u32 {
-    fs::metadata(path).map_or(0, |meta| meta.mode() & 0o777)
 }
 
 #[cfg(test)]
@@ -240,7 +234,7 @@ mod tests {
         assert_eq!(status(&to, token, &torn), 400);
         let names: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().path()).collect();
         assert_eq!(names, [directory.path().join(format!("{id}.segment"))]);
-        assert_eq!(mode(&names[0]), 0o600);
+        assert_eq!(fs::metadata(&names[0]).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read(&names[0]).unwrap(), bytes);
     }
 
