@@ -17,6 +17,8 @@ SELECT
 FROM daily
 WHERE date BETWEEN DATE '{since}' AND DATE '{until}'
   AND package IS NOT NULL AND package <> '(own code)' AND origin <> 'python'
+  -- What code makes at run time belongs to nothing that was installed.
+  AND NOT (origin = 'unknown' AND distribution IS NULL)
 GROUP BY package
 ORDER BY users DESC, direct DESC, processes DESC, package
 LIMIT {limit}
