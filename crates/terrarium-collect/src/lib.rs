@@ -11,6 +11,7 @@ mod ask;
 mod collector;
 mod directory;
 mod environment;
+mod forget;
 mod pass;
 mod rules;
 mod seal;
@@ -23,6 +24,7 @@ use std::path::PathBuf;
 
 pub use ask::serve;
 pub use collector::{Collector, SpoolPass, dry_run};
+pub use forget::forget_records;
 pub use pass::{Lock, Report};
 pub use rules::BadPattern;
 pub use seal::Sealed;

@@ -32,6 +32,8 @@ pub(crate) enum Command {
     /// Remove old days for good
     Expire(ExpireArgs),
     /// Remove a person for good: from tables, earlier versions, logs, and segments that wait
+    ///
+    /// On a node, --spool DIR removes the person's records there as well; it may be given several times.
     Forget(ForgetArgs),
     /// Ask the tables, in SQL
     #[command(after_help = SQL_AFTER)]

@@ -56,6 +56,11 @@ pub(crate) fn run(args: &CollectArgs) -> Result<u8, CliError> {
     }
 }
 
+/// The site's rules on this node.
+pub(crate) fn site() -> Result<Site, CliError> {
+    Ok(Site::load(Some(Path::new(RULES)).filter(|path| path.exists()))?)
+}
+
 /// For whoever runs `terrarium collect-reader`: what environments hold, for a collector that does not want to look itself.
 pub(crate) fn read_environments() -> Result<u8, CliError> {
     match terrarium_collect::serve(std::io::stdin().lock(), std::io::stdout().lock()) {
