@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 
-use arrow::array::{Array, BinaryArray, BooleanArray, Int32Array, Int64Array, RecordBatch};
+use arrow::array::{Array, BinaryArray, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray};
 use datafusion::prelude::SessionContext;
 use deltalake_core::DeltaTable;
 use deltalake_core::kernel::Remove;
@@ -139,6 +139,22 @@ async fn sorted(store: &Store, table: &'static Table, files: &[InTable]) -> Resu
     Ok(sorted.execute_stream().await?.try_collect().await?)
 }
 
+/// The key of a row, of which the first five columns are texts.
+fn key(texts: &mut Texts, columns: &[StringArray], row: usize, direct: bool) -> Key {
+    let mut value = |column: usize| {
+        let column = &columns[column];
+        texts.of(column.is_valid(row).then(|| column.value(row)))
+    };
+    Key {
+        package: value(0),
+        distribution: value(1),
+        version: value(2),
+        origin: value(3),
+        class: value(4),
+        direct,
+    }
+}
+
 /// Sums of one key become one.
 fn merged(rows: &[RecordBatch]) -> Result<Sums> {
     let mut texts_of = Texts::new();
@@ -152,19 +168,7 @@ fn merged(rows: &[RecordBatch]) -> Result<Sums> {
             .collect::<Result<_>>()?;
         let users = batch.column(9).as_any().downcast_ref::<BinaryArray>().ok_or_else(bad)?;
         for i in 0..batch.num_rows() {
-            let mut value = |column: usize| {
-                let text = &text[column];
-                let value = text.is_valid(i).then(|| text.value(i).to_owned());
-                texts_of.of(value.as_deref())
-            };
-            let key = Key {
-                package: value(0),
-                distribution: value(1),
-                version: value(2),
-                origin: value(3),
-                class: value(4),
-                direct: direct.is_valid(i) && direct.value(i),
-            };
+            let key = key(&mut texts_of, &text, i, direct.is_valid(i) && direct.value(i));
             let sum = Sum {
                 processes: numbers[0].value(i),
                 modules: numbers[1].value(i),
@@ -268,7 +272,7 @@ async fn unused(store: &Store, all: &mut [Maintained]) -> Result<()> {
     Ok(())
 }
 
-fn user_columns(batch: &RecordBatch) -> Result<(Int32Array, arrow::array::StringArray)> {
+fn user_columns(batch: &RecordBatch) -> Result<(Int32Array, StringArray)> {
     let bad = || Error::Rows { table: "users", source: "a column has another type".into() };
     let number = batch.column(0).as_any().downcast_ref::<Int32Array>().cloned().ok_or_else(bad)?;
     Ok((number, texts(batch, 1).ok_or_else(bad)?))
@@ -469,19 +473,8 @@ pub(crate) async fn sums_of(session: &Session, of_day: &str, without: &HashSet<i
                 return Err(bad());
             };
             for i in (0..batch.num_rows()).filter(|i| !without.contains(&process.value(*i))) {
-                let mut value = |column: usize| {
-                    let text = &text[column];
-                    let value = text.is_valid(i).then(|| text.value(i).to_owned());
-                    texts_of.of(value.as_deref())
-                };
-                let key = Key {
-                    package: value(0),
-                    distribution: value(1),
-                    version: value(2),
-                    origin: value(3),
-                    class: value(4),
-                    direct: !is_all && direct.is_valid(i) && direct.value(i),
-                };
+                let is_direct = !is_all && direct.is_valid(i) && direct.value(i);
+                let key = key(&mut texts_of, &text, i, is_direct);
                 let mut sum = Sum {
                     processes: 1,
                     modules: modules.value(i),
