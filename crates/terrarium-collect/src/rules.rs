@@ -269,7 +269,6 @@ fn is_like(glob: &[u8], name: &[u8]) -> bool {
 /// What holds where the site says nothing, in this order, after its own rules.
 pub(crate) const USUAL: &[(Origin, &str)] = &[
     (Origin::UserSite, "/home/{user}/.local/lib"),
-    (Origin::UserSite, "/root/.local/lib"),
     (Origin::Home, "/home/{user}"),
     (Origin::Home, "/root"),
     (Origin::Home, "/users/{user}"),
