@@ -53,21 +53,27 @@ fn play_in_tiers(case: &str, tiers: Vec<Tier>) {
     let script = directory().join(format!("jupyter-{case}.py"));
     std::fs::copy(workspace().join("tests/python/jupyter.py"), &script).unwrap();
     let script = script.to_str().unwrap();
-    let play_in = |tier: Tier| {
+    let play_once = |tier: Tier| {
         let words = [python.to_str().unwrap(), script, terrarium().to_str().unwrap(), case];
         // `env`: the client itself runs plainly.
         let job = job(tier, [""; 0], words).launcher(&["timeout", "--kill-after=5", "240", "env"]);
         let output = job.command().output().unwrap();
         let mark = job.mark_for_tests();
-        if !output.status.success() {
-            for pid in marked(&mark) {
-                let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
-            }
+        if output.status.success() {
+            wait_until("the end of everything", || marked(&mark).is_empty());
+            return Ok(());
+        }
+        for pid in marked(&mark) {
+            let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
         }
         let said = |bytes| String::from_utf8_lossy(bytes).into_owned();
-        let (out, err) = (said(&output.stdout), said(&output.stderr));
-        assert!(output.status.success(), "{tier:?}: {}\n{out}\n{err}", output.status);
-        wait_until("the end of everything", || marked(&mark).is_empty());
+        Err(format!("{tier:?}: {}\n{}\n{}", output.status, said(&output.stdout), said(&output.stderr)))
+    };
+    // The client picks free ports and lets go of them before the kernel takes them: another program may be quicker.
+    let play_in = |tier: Tier| {
+        let is_taken = |why: &String| why.contains("Address already in use");
+        let done = (0..4).map(|_| play_once(tier)).find(|done| !done.as_ref().is_err_and(is_taken));
+        done.expect("a free port, four times in vain").unwrap_or_else(|why| panic!("{why}"));
     };
     // Most of the time they only wait.
     std::thread::scope(|scope| {

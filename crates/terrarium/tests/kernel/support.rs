@@ -464,6 +464,11 @@ impl Started {
         marked(&self.job.mark).into_iter().filter(|pid| *pid != self.child.id()).collect()
     }
 
+    /// Waits for the end of the launcher alone.
+    pub(crate) fn wait(self) {
+        wait_with_patience(self.child);
+    }
+
     /// Waits for its end; fails if it takes too long or anything of it is left.
     pub(crate) fn finish(self) -> Done {
         let mark = self.job.mark.clone();

@@ -4,7 +4,8 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    Started, Tier, directory, not_in_the_virtual_machine, patience, sh, terrarium, tiers, workspace,
+    Started, Tier, directory, marked, not_in_the_virtual_machine, patience, sh, terrarium, tiers, wait_until,
+    workspace,
 };
 
 /// A word that is in the command of one job alone.
@@ -22,8 +23,11 @@ impl Ending {
 
     fn end(mut self) {
         let job = self.0.take().unwrap();
+        let mark = job.job_mark();
         job.signal_group("KILL");
-        job.finish();
+        job.wait();
+        // Init of a killed supervisor ends what is left, and nobody waits for init.
+        wait_until("the end of the job", || marked(&mark).is_empty());
     }
 }
 
