@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import signal
 import sys
 import time
 
@@ -19,6 +20,8 @@ class Terminal:
     def __init__(self):
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            # A person's shell hears of a lost terminal, also where these tests were started by nohup.
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
             os.environ["PS1"] = "PROMPT> "
             os.execvp("bash", ["bash", "--norc", "--noprofile", "--noediting", "-i"])
         self.text = ""
