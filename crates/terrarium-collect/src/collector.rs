@@ -9,15 +9,14 @@ use terrarium_core::JobId;
 use terrarium_segment::{self as segment, Environment, Head, Package};
 use terrarium_spool::{Module, Place, Process};
 
+use crate::CollectError;
 use crate::ask::{Asker, Cache, Rights};
 use crate::directory::Directory;
 use crate::environment::{Index, Installed};
 use crate::pass::{Lock, Pass, Person, Report};
-use crate::rules::{Class, Origin};
-use crate::site::{Hits, OWN_CODE, Site};
 use crate::take::{Meaning, cut, kind};
 use crate::walk::walk;
-use crate::{CollectError, User};
+use terrarium_site::{Class, Hits, OWN_CODE, Origin, Site, User};
 
 /// What was read of environments is kept beside the segments.
 const CACHE: &str = ".environments";
@@ -82,6 +81,7 @@ impl Collector {
             made_ms: 0,
             terrarium: env!("CARGO_PKG_VERSION").to_owned(),
             pseudonyms: self.site.has_pseudonyms(),
+            source: "terrarium".to_owned(),
         };
         let (spool, segments) = (pass.spool, pass.segments);
         let other_programs = self.site.other_programs;

@@ -3,7 +3,7 @@
 //! A spool may be written to by anybody, so nothing in it is believed but whose a file is ([`walk`]). What has ended goes into
 //! segments, each record exactly once ([`seal`]), with what only the node can tell: which distribution a module belongs to and what
 //! its environment holds ([`environment`], read with the rights of the record's owner by [`ask`]), and what the site calls the place
-//! that it lies in ([`rules`]). Names of people are replaced here, before anything leaves the node ([`site`]).
+//! that it lies in ([`terrarium_site`]). Names of people are replaced here, before anything leaves the node.
 
 #![forbid(unsafe_code)]
 
@@ -13,9 +13,7 @@ mod directory;
 mod environment;
 mod forget;
 mod pass;
-mod rules;
 mod seal;
-mod site;
 mod take;
 mod walk;
 
@@ -26,24 +24,15 @@ pub use ask::serve;
 pub use collector::{Collector, SpoolPass, dry_run};
 pub use forget::forget_records;
 pub use pass::{Lock, Report};
-pub use rules::BadPattern;
 pub use seal::Sealed;
-pub use site::{Site, make_key};
-
-/// What the user database says of somebody.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User {
-    /// The name, before it may become a pseudonym.
-    pub name: String,
-    /// The main group.
-    pub group: u32,
-    /// The home.
-    pub home: Option<PathBuf>,
-}
+pub use terrarium_site::{BadPattern, Site, SiteError, User, make_key};
 
 /// Why nothing was collected.
 #[derive(Debug, thiserror::Error)]
 pub enum CollectError {
+    /// The site's rules make no sense.
+    #[error(transparent)]
+    Site(#[from] terrarium_site::SiteError),
     /// The spool is closed, or not there.
     #[error("cannot read the spool {}: {source}", directory.display())]
     Spool {
@@ -65,22 +54,6 @@ pub enum CollectError {
     Busy {
         /// Where.
         directory: PathBuf,
-    },
-    /// The site's rules make no sense.
-    #[error("{}: {why}", path.display())]
-    Rules {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, and where.
-        why: String,
-    },
-    /// There is no key for pseudonyms.
-    #[error("the key for pseudonyms, {}, cannot be used: {why}", path.display())]
-    Key {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        why: String,
     },
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::Write;
 
 use terrarium_segment as segment;
-use terrarium_segment::{Kind, Load, Writer, rounded};
+use terrarium_segment::{CERTAIN, Direct, Kind, Load, Writer, rounded};
 use terrarium_spool::{self as spool, Importer, Module, OriginKind, Process, State, Stopped, Text};
 use terrarium_wire::kind::main;
 
@@ -112,6 +112,9 @@ pub(crate) fn take<W: Write>(
         is_cut: process.stopped != Stopped::End,
         exception: process.exception.as_ref().map(text),
         objects,
+        probability: CERTAIN,
+        doubts: Vec::new(),
+        content: 0,
         loads,
     };
     writer.process(&row)
@@ -134,7 +137,9 @@ fn loads<W: Write>(
         // A module that was removed and imported again was loaded once; so was own code whose names are not kept.
         let place = *places.entry(number).or_insert(loads.len());
         if let Some(load) = loads.get_mut(place) {
-            load.direct |= module.direct;
+            if module.direct {
+                load.direct = Direct::Yes;
+            }
             continue;
         }
         let importer = match &module.importer {
@@ -144,7 +149,7 @@ fn loads<W: Write>(
             Importer::Nobody | Importer::Named(_) => 0,
         };
         let took = module.took_at_least_us.map_or(0, |took| rounded(took).saturating_add(1));
-        loads.push(Load { module: number, importer, direct: module.direct, took });
+        loads.push(Load { module: number, importer, direct: module.direct.into(), took });
     }
     loads
 }
@@ -179,7 +184,7 @@ pub(crate) fn job(process: &Process) -> Option<segment::Job> {
     let text = |text: &Text| cut(&text.to_text());
     process.job.as_ref().map(|job| segment::Job {
         system: job.system.name().to_owned(),
-        id: text(&job.id),
+        id: segment::job_id(job.system.name(), &text(&job.id)),
         array: job.array.as_ref().map(text),
         array_task: job.array_task.as_ref().map(text),
         step: job.step.as_ref().map(text),

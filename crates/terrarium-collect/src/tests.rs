@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use terrarium_segment::{self as segment, Head, Segment};
+use terrarium_segment::{self as segment, Direct, Head, Segment};
 use terrarium_spool::sample::{By, Sample};
 use terrarium_spool::{Module, Process};
 use terrarium_wire::header::{
@@ -151,7 +151,11 @@ fn loaded(segments: &[Segment]) -> BTreeMap<u64, Vec<(String, String, bool)>> {
         for process in &segment.processes {
             let loads = process.loads.iter().map(|load| {
                 let module = &segment.modules[load.module as usize];
-                (module.name.clone(), segment.names[load.importer as usize].clone(), load.direct)
+                (
+                    module.name.clone(),
+                    segment.names[load.importer as usize].clone(),
+                    load.direct == Direct::Yes,
+                )
             });
             assert!(
                 all.insert(process.record, loads.collect()).is_none(),

@@ -18,7 +18,7 @@ pub use write::{Digest, Writer, rounded};
 pub const MAGIC: [u8; 8] = *b"terrsegm";
 
 /// Version of the format.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The longest segment, in bytes. A writer begins a new one long before.
 pub const MOST_BYTES: usize = 256 << 20;
@@ -46,6 +46,10 @@ pub struct Segment {
     pub processes: Vec<Process>,
     /// Its runs.
     pub usages: Vec<Usage>,
+    /// Batch jobs.
+    pub jobs: Vec<BatchJob>,
+    /// Fields of science.
+    pub domains: Vec<Domain>,
 }
 
 /// Kinds of blocks.
@@ -56,6 +60,8 @@ mod block {
     pub(crate) const MODULES: u8 = 4;
     pub(crate) const PROCESSES: u8 = 5;
     pub(crate) const USAGES: u8 = 6;
+    pub(crate) const JOBS: u8 = 7;
+    pub(crate) const DOMAINS: u8 = 8;
     /// Holds the digest, and ends the file.
     pub(crate) const SEAL: u8 = 0xFF;
 }

@@ -12,9 +12,9 @@ pub enum ReadError {
     /// Something else.
     #[error("it is no segment")]
     NotASegment,
-    /// Of a later version.
+    /// Of another version.
     #[error("it has version {version} of the format, and this reader knows version {VERSION}")]
-    Newer {
+    OtherVersion {
         /// Its version.
         version: u32,
     },
@@ -48,7 +48,7 @@ pub fn read(bytes: &[u8]) -> Result<Segment, ReadError> {
     let (version, _) = rest.split_first_chunk::<4>().ok_or(cut.clone())?;
     let version = u32::from_le_bytes(*version);
     if version != VERSION {
-        return Err(ReadError::Newer { version });
+        return Err(ReadError::OtherVersion { version });
     }
     let mut segment = Segment { id: sealed(bytes, &cut)?, ..Segment::default() };
     let mut at = MAGIC.len() + 4;
@@ -80,6 +80,8 @@ pub fn read(bytes: &[u8]) -> Result<Segment, ReadError> {
             block::MODULES => take(&rows, &mut segment.modules),
             block::PROCESSES => take(&rows, &mut segment.processes),
             block::USAGES => take(&rows, &mut segment.usages),
+            block::JOBS => take(&rows, &mut segment.jobs),
+            block::DOMAINS => take(&rows, &mut segment.domains),
             _ => None,
         };
         taken.ok_or(malformed)?;
@@ -141,7 +143,7 @@ fn is_consistent(segment: &Segment) -> bool {
     segment.names.first().is_some_and(String::is_empty)
         && segment.processes.iter().all(|process| {
             process.environment.is_none_or(|i| (i as usize) < segment.environments.len())
-                && process.objects.iter().all(|i| (*i as usize) < names)
+                && process.objects.iter().chain(&process.doubts).all(|i| (*i as usize) < names)
                 && process
                     .loads
                     .iter()

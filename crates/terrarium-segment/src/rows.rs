@@ -18,6 +18,8 @@ pub struct Head {
     pub terrarium: String,
     /// Users are pseudonyms, not names.
     pub pseudonyms: bool,
+    /// Who recorded it: `terrarium`, or what it was imported from (`xalt`, `customs`, `slurm`, …).
+    pub source: String,
 }
 
 /// How the packages of an environment were installed, as far as its files tell.
@@ -92,6 +94,12 @@ impl Kind {
             Kind::Unknown => "unknown",
         }
     }
+
+    /// Of that name.
+    pub fn of(name: &str) -> Self {
+        let all = [Kind::File, Kind::Extension, Kind::BuiltIn, Kind::NoFile, Kind::Namespace];
+        all.into_iter().find(|kind| kind.name() == name).unwrap_or(Kind::Unknown)
+    }
 }
 
 /// A module as it is in one place: what all processes that load it from there have in common.
@@ -119,6 +127,40 @@ impl Module {
     }
 }
 
+/// Whether a program or its user's own code asks for a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Direct {
+    /// It came along with another.
+    No,
+    /// It does.
+    Yes,
+    /// Who recorded it does not tell.
+    Unknown,
+}
+
+impl Direct {
+    /// As tables have it.
+    pub fn known(self) -> Option<bool> {
+        match self {
+            Direct::No => Some(false),
+            Direct::Yes => Some(true),
+            Direct::Unknown => None,
+        }
+    }
+}
+
+impl From<bool> for Direct {
+    fn from(direct: bool) -> Self {
+        if direct { Direct::Yes } else { Direct::No }
+    }
+}
+
+impl From<Option<bool>> for Direct {
+    fn from(direct: Option<bool>) -> Self {
+        direct.map_or(Direct::Unknown, Direct::from)
+    }
+}
+
 /// That a process loaded a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Load {
@@ -126,8 +168,8 @@ pub struct Load {
     pub module: u32,
     /// Index in [`crate::Segment::names`] of who imported it first; 0 is the empty name: not known.
     pub importer: u32,
-    /// `__main__` or the user's own code asks for it.
-    pub direct: bool,
+    /// Whether `__main__` or the user's own code asks for it.
+    pub direct: Direct,
     /// How long the import took at least, with what it imported in turn: microseconds plus 1, three significant digits. 0: not
     /// known.
     pub took: u32,
@@ -148,6 +190,8 @@ pub enum End {
     Gone,
     /// A way that this version does not know.
     Other,
+    /// Who recorded it saw no end: it was killed, runs on, or its last record was lost.
+    Unknown,
 }
 
 impl End {
@@ -160,7 +204,15 @@ impl End {
             End::Exec => "exec",
             End::Gone => "gone",
             End::Other => "other",
+            End::Unknown => "unknown",
         }
+    }
+
+    /// Of that name.
+    pub fn of(name: &str) -> Self {
+        let all =
+            [End::Exited, End::ExitedAtOnce, End::Finished, End::Exec, End::Gone, End::Other, End::Unknown];
+        all.into_iter().find(|end| end.name() == name).unwrap_or(End::Unknown)
     }
 }
 
@@ -208,7 +260,7 @@ pub struct Process {
     pub record: u64,
     /// The record of the one it was forked from.
     pub forked_from: Option<u64>,
-    /// Process ID in its namespace, and its parent's.
+    /// Process ID in its namespace; 0: not known.
     pub pid: u32,
     /// The parent's.
     pub parent: Option<u32>,
@@ -258,8 +310,100 @@ pub struct Process {
     pub exception: Option<String>,
     /// File names of the shared objects mapped, extensions of Python left out: indices in [`crate::Segment::names`].
     pub objects: Vec<u32>,
+    /// That a process like this is recorded, in millionths; 1,000,000 for all of terrarium's own.
+    pub probability: u32,
+    /// What of this record is not to be believed, or is missing: indices in [`crate::Segment::names`].
+    pub doubts: Vec<u32>,
+    /// Fingerprint of an imported record, by which it is known when it comes again; 0: terrarium's own.
+    pub content: u64,
     /// What it loaded.
     pub loads: Vec<Load>,
+}
+
+/// [`Process::probability`] of what is always recorded.
+pub const CERTAIN: u32 = 1_000_000;
+
+/// A batch job as its scheduler's accounting tells of it, or another that knows. A job that was put back into the queue has a row for
+/// each time that it ran.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BatchJob {
+    /// `slurm`, `pbs`, `lsf`, …
+    pub system: String,
+    /// Its name there, in the form of [`job_id`].
+    pub id: String,
+    /// The array's name.
+    pub array: Option<String>,
+    /// The task in the array.
+    pub array_task: Option<String>,
+    /// The leader of a heterogeneous job,
+    pub het: Option<String>,
+    /// and which of its components this is.
+    pub het_offset: Option<u32>,
+    /// Slurm's unique name of it, from 25.11 on.
+    pub sluid: Option<String>,
+    /// How often it was put back into the queue before.
+    pub restarts: u32,
+    /// Name or pseudonym of its user.
+    pub user: Option<String>,
+    /// The account that it is charged to.
+    pub project: Option<String>,
+    /// Partition or queue.
+    pub queue: Option<String>,
+    /// Slurm's quality of service.
+    pub qos: Option<String>,
+    /// Field of science, if the accounting says.
+    pub domain: Option<String>,
+    /// Submitted, microseconds since 1970 UTC.
+    pub submitted_us: Option<i64>,
+    /// Start.
+    pub started_us: Option<i64>,
+    /// End.
+    pub ended_us: Option<i64>,
+    /// The scheduler's word for how it is or ended.
+    pub state: Option<String>,
+    /// Exit status of its script.
+    pub exit_status: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// Nodes allocated.
+    pub nodes: Option<u32>,
+    /// Cores (as the scheduler counts them) allocated.
+    pub cores: Option<u32>,
+    /// GPUs allocated.
+    pub gpus: Option<u32>,
+    /// Memory allocated on all nodes, bytes.
+    pub memory_bytes: Option<u64>,
+    /// Time limit, seconds.
+    pub time_limit_s: Option<u64>,
+    /// CPU time used, seconds.
+    pub cpu_seconds: Option<f64>,
+    /// Peak memory of its largest task, as far as the scheduler looked, bytes.
+    pub memory_peak_bytes: Option<u64>,
+    /// Nodes.
+    pub hosts: Vec<String>,
+}
+
+/// One name for a job, whoever writes it: without PBS's server (`123[4].pbs1` is `123[4]`), without Slurm's step (`39.batch` is
+/// `39`) and without blanks.
+pub fn job_id(system: &str, id: &str) -> String {
+    let id = id.trim();
+    match system {
+        "pbs" | "slurm" => id.split('.').next().unwrap_or_default().to_owned(),
+        _ => id.to_owned(),
+    }
+}
+
+/// A project's field of science, for some time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Domain {
+    /// The account.
+    pub project: String,
+    /// The field.
+    pub domain: String,
+    /// First day, days since 1970 UTC; `None`: always.
+    pub since: Option<i32>,
+    /// Last day; `None`: for ever.
+    pub until: Option<i32>,
 }
 
 /// What a run of `terrarium run` used: its report without names and paths.

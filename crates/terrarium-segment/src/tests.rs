@@ -5,7 +5,14 @@ use proptest::prelude::*;
 use super::*;
 
 fn head() -> Head {
-    Head { cluster: "c".into(), host: "n1".into(), made_ms: 1, terrarium: "0.1.0".into(), pseudonyms: false }
+    Head {
+        cluster: "c".into(),
+        host: "n1".into(),
+        made_ms: 1,
+        terrarium: "0.1.0".into(),
+        pseudonyms: false,
+        source: "terrarium".into(),
+    }
 }
 
 fn module(name: &str) -> Module {
@@ -48,6 +55,9 @@ fn process(loads: Vec<Load>) -> Process {
         is_cut: false,
         exception: None,
         objects: Vec::new(),
+        probability: CERTAIN,
+        doubts: Vec::new(),
+        content: 0,
         loads,
     }
 }
@@ -78,7 +88,7 @@ fn sample(processes: usize, modules: usize) -> (Vec<u8>, String) {
             .map(|m| Load {
                 module: writer.module(&module(&format!("yaml.m{m}"))),
                 importer: writer.name(&format!("i{i}")),
-                direct: m == 0,
+                direct: (m == 0).into(),
                 took: rounded(m as u64 * 1234),
             })
             .collect();
@@ -101,6 +111,27 @@ fn what_was_written_is_read() {
     assert_eq!(segment.modules[last.module as usize], module("yaml.m299"));
     assert_eq!(segment.names[last.importer as usize], "i1999");
     assert_eq!(module("yaml.m1").package(), "yaml");
+}
+
+#[test]
+fn jobs_and_domains_come_back() {
+    let job = BatchJob {
+        system: "slurm".into(),
+        id: job_id("slurm", " 39.batch "),
+        submitted_us: Some(1),
+        cpu_seconds: Some(0.5),
+        hosts: vec!["n1".into()],
+        ..BatchJob::default()
+    };
+    let domain = Domain { project: "p".into(), domain: "Physics".into(), since: Some(-1), until: None };
+    let mut writer = Writer::new(Vec::new(), &head()).unwrap();
+    writer.job(&job).unwrap();
+    writer.domain(&domain).unwrap();
+    let segment = read(&writer.finish().unwrap().0).unwrap();
+    assert_eq!((segment.jobs, segment.domains), (vec![job.clone()], vec![domain]));
+    assert_eq!(job.id, "39");
+    assert_eq!(job_id("pbs", "123[4].pbs1"), "123[4]");
+    assert_eq!(job_id("lsf", "7.a"), "7.a");
 }
 
 #[test]
@@ -155,7 +186,7 @@ fn a_seal_does_not_make_it_true() {
     // One that lies about its size.
     let row = (block::NAMES, 10, bomb);
     assert!(matches!(read(&forged(&[head.clone(), names.clone(), row])), Err(ReadError::Malformed { .. })));
-    let load = Load { module: 7, importer: 0, direct: true, took: 0 };
+    let load = Load { module: 7, importer: 0, direct: Direct::Yes, took: 0 };
     let (n, wild) =
         packed(&postcard::to_stdvec(&Process { environment: None, ..process(vec![load]) }).unwrap());
     let row = (block::PROCESSES, n, wild);
@@ -170,7 +201,7 @@ fn times_are_rounded() {
 
 proptest! {
     #[test]
-    fn no_bytes_panic(kind in 1u8..8, rows in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn no_bytes_panic(kind in 1u8..10, rows in prop::collection::vec(any::<u8>(), 0..300)) {
         let (n, head) = packed(&postcard::to_stdvec(&head()).unwrap());
         let (length, bytes) = packed(&rows);
         let _ = read(&forged(&[(block::HEAD, n, head), (kind, length, bytes)]));

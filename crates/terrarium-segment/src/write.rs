@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 use sha2::Digest as _;
 
-use crate::{Environment, Head, MAGIC, MOST_BLOCK, Module, Process, Usage, VERSION, block};
+use crate::{BatchJob, Domain, Environment, Head, MAGIC, MOST_BLOCK, Module, Process, Usage, VERSION, block};
 
 /// A block is written when it has so many bytes; a single row may take it further.
 const BLOCK: usize = 1 << 20;
@@ -30,7 +30,7 @@ pub struct Writer<W: Write> {
     modules: HashMap<Module, u32>,
     environments: u32,
     /// In the order in which they must be in the file: a row refers to rows of the blocks before it.
-    blocks: [Block; 5],
+    blocks: [Block; 7],
     packer: zstd::bulk::Compressor<'static>,
     rows: u64,
 }
@@ -40,11 +40,21 @@ const ENVIRONMENTS: usize = 1;
 const MODULES: usize = 2;
 const PROCESSES: usize = 3;
 const USAGES: usize = 4;
+const JOBS: usize = 5;
+const DOMAINS: usize = 6;
 
 impl<W: Write> Writer<W> {
     /// Begins one.
     pub fn new(out: W, head: &Head) -> io::Result<Self> {
-        let kinds = [block::NAMES, block::ENVIRONMENTS, block::MODULES, block::PROCESSES, block::USAGES];
+        let kinds = [
+            block::NAMES,
+            block::ENVIRONMENTS,
+            block::MODULES,
+            block::PROCESSES,
+            block::USAGES,
+            block::JOBS,
+            block::DOMAINS,
+        ];
         let mut packer = zstd::bulk::Compressor::new(LEVEL)?;
         packer.include_checksum(true)?;
         let mut writer = Writer {
@@ -103,6 +113,18 @@ impl<W: Write> Writer<W> {
     /// A run.
     pub fn usage(&mut self, usage: &Usage) -> io::Result<()> {
         put(&mut self.blocks[USAGES], usage);
+        self.flush(BLOCK)
+    }
+
+    /// A batch job.
+    pub fn job(&mut self, job: &BatchJob) -> io::Result<()> {
+        put(&mut self.blocks[JOBS], job);
+        self.flush(BLOCK)
+    }
+
+    /// A project's field of science.
+    pub fn domain(&mut self, domain: &Domain) -> io::Result<()> {
+        put(&mut self.blocks[DOMAINS], domain);
         self.flush(BLOCK)
     }
 

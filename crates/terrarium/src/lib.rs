@@ -49,6 +49,7 @@ pub fn main() -> u8 {
         cli::Command::CollectReader => commands::collect::read_environments(),
         cli::Command::Store(args) => commands::report::store(&args),
         cli::Command::Report(args) => commands::report::report(&args),
+        cli::Command::Import(args) => commands::report::import(&args),
     };
     match result {
         Ok(code) => code,

@@ -40,6 +40,9 @@ pub(crate) enum Command {
     Sql(SqlArgs),
     /// Print tables and columns
     Schema(SchemaArgs),
+    /// Bring in what others recorded; `terrarium import`
+    #[command(name = "import", after_help = IMPORT_AFTER)]
+    Import(ImportArgs),
     /// What the tables answer; `terrarium report`
     #[command(name = "report", after_help = REPORT_AFTER)]
     Report(ReportArgs),
@@ -150,7 +153,7 @@ pub(crate) enum Rows {
 
 #[derive(Debug, Args)]
 pub(crate) struct SqlArgs {
-    /// A query; tables: processes, imports, environments, users, jobs, job_usage, daily; and the view loads
+    /// A query; tables: processes, imports, environments, users, jobs, job_usage, domains, links, daily; views: loads, process_jobs
     pub(crate) query: String,
     #[command(flatten)]
     pub(crate) store: StoreArg,
@@ -209,6 +212,129 @@ pub(crate) struct ReportArgs {
     #[arg(long, value_name = "SIZE", value_parser = crate::commands::size, default_value = "2G")]
     pub(crate) memory: usize,
 }
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    #[command(subcommand)]
+    pub(crate) what: ImportWhat,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImportWhat {
+    /// Records of XALT: JSON files and folders of them, archives, logs of syslog, posts of curl, dumps of its database
+    Xalt(RecordsArgs),
+    /// Messages of NERSC's Customs, a JSON object a line
+    Customs(RecordsArgs),
+    /// Light snapshots (job, user, library) as CSV or JSON lines
+    Snapshot(SnapshotArgs),
+    /// Slurm's accounting: what sacct printed, or what it prints now
+    Slurm(SlurmArgs),
+    /// Accounting logs of PBS and Torque (server_priv/accounting)
+    Pbs(AccountingArgs),
+    /// LSF's accounting (lsb.acct)
+    Lsf(AccountingArgs),
+    /// Archives in the Standard Workload Format
+    Swf(AccountingArgs),
+    /// ALCF's public job data (ANL-ALCF-DJC-….csv)
+    Djc(AccountingArgs),
+    /// Projects and their fields of science: CSV with project, domain, since, until
+    Domains(DomainsArgs),
+}
+
+/// What all imports share.
+#[derive(Debug, Args)]
+pub(crate) struct ImportCommon {
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+    /// Rules of the site [default: /etc/terrarium/site.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rules: Option<PathBuf>,
+    /// The cluster, in place of the one that records name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cluster: Option<String>,
+    /// Where to work: what is read and not committed yet, and the list of what was refused [default: in the store, or
+    /// ~/.local/state/terrarium/import]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) work: Option<PathBuf>,
+    /// Say nothing unless something went wrong
+    #[arg(long)]
+    pub(crate) quiet: bool,
+    /// Print JSON (schema terrarium.import/1)
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RecordsArgs {
+    /// Files and folders; packed ones (gz, zst) and archives (tar) are opened
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// The scheduler, for records that do not name it: slurm, pbs, lsf
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scheduler: Option<String>,
+    /// What reading may take before it goes to files
+    #[arg(long, value_name = "SIZE", value_parser = crate::commands::size, default_value = "1G")]
+    pub(crate) memory: usize,
+    #[command(flatten)]
+    pub(crate) common: ImportCommon,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SnapshotArgs {
+    #[command(flatten)]
+    pub(crate) records: RecordsArgs,
+    /// Which column is which, in TOML: docs/guide/importing.md
+    #[arg(long, value_name = "FILE")]
+    pub(crate) mapping: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AccountingArgs {
+    /// Files and folders; packed ones (gz, zst) and archives (tar) are opened
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Where times without a zone were written: local, utc, +01:00
+    #[arg(long, value_name = "ZONE", default_value = "local")]
+    pub(crate) zone: terrarium_import::Zone,
+    #[command(flatten)]
+    pub(crate) common: ImportCommon,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SlurmArgs {
+    /// What `sacct --parsable2` or `sacct --json` printed; without any, sacct is asked
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Ask sacct for jobs from this day on, or so long ago: 2026-11-01, 30d
+    #[arg(long, value_name = "DAY|TIME", conflicts_with = "paths", default_value = "7d")]
+    pub(crate) since: String,
+    /// Where times without a zone were written: local, utc, +01:00
+    #[arg(long, value_name = "ZONE", default_value = "local")]
+    pub(crate) zone: terrarium_import::Zone,
+    #[command(flatten)]
+    pub(crate) common: ImportCommon,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DomainsArgs {
+    /// The files
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) common: ImportCommon,
+}
+
+const IMPORT_AFTER: &str = "\
+Examples:
+  terrarium import xalt /data/xalt/json /data/xalt/2025.tar.zst
+  terrarium import xalt xalt_dump.sql.gz --scheduler slurm
+  terrarium import snapshot snapshots/ --mapping snapper.toml
+  terrarium import slurm --since 90d
+  terrarium import pbs /var/spool/pbs/server_priv/accounting --zone -06:00
+  terrarium import domains projects.csv
+
+The same may be imported again: nothing is doubled. Interrupted, the same command goes on. Exit status: 0, or 1 if something was
+refused, or 125.";
 
 const SQL_AFTER: &str = "\
 Examples:

@@ -15,6 +15,14 @@ pub(crate) enum CliError {
     NoHome,
     #[error("{0}")]
     Usage(String),
+    #[error(transparent)]
+    Import(#[from] terrarium_import::ImportError),
+    #[error(transparent)]
+    Site(#[from] terrarium_site::SiteError),
+    #[error("another import is at work in {}", .0.display())]
+    ImportBusy(std::path::PathBuf),
+    #[error("sacct: {0}")]
+    Sacct(String),
     #[error("there is no report `{0}`")]
     NoReport(String),
 }
@@ -30,7 +38,17 @@ impl CliError {
             CliError::Store(Error::Busy { .. }) => "wait until it is done, and try again",
             CliError::Store(Error::Newer { .. }) => "install the newer terrarium that wrote it",
             CliError::Store(Error::Elsewhere { .. }) => {
-                "start the collector that has it, or put the segment into the folder and try again"
+                "start the collector that has it, or the import again; or put the segment into the folder and try again"
+            }
+            CliError::ImportBusy(_) => "wait until it is done, or name another place: --work DIR",
+            CliError::Import(terrarium_import::ImportError::Nothing) => {
+                "name files, or folders with files in them"
+            }
+            CliError::Import(terrarium_import::ImportError::Mapping { .. }) => {
+                "docs/guide/importing.md has examples"
+            }
+            CliError::Sacct(_) => {
+                "run it where sacct is, with the rights to see all jobs; or name a file that sacct wrote"
             }
             CliError::Store(Error::Query(_)) => "`terrarium store schema` prints tables and columns",
             _ => return None,

@@ -41,6 +41,7 @@ fn main() -> ExitCode {
             Command::Forget(args) => commands::maintain::forget(args).await,
             Command::Sql(args) => commands::sql::run(args).await,
             Command::Schema(args) => commands::schema::run(args),
+            Command::Import(args) => commands::import::run(args).await,
             Command::Report(args) => commands::report::run(args).await,
         }
     });

@@ -25,6 +25,17 @@ pub(crate) struct Batch {
     pub(crate) made_ms: i64,
     /// Their names, in the order in which they were put together.
     pub(crate) segments: Vec<String>,
+    /// Processes that it says anew, and that go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) replaced: Vec<Replaced>,
+}
+
+/// Processes of a day that a batch says anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Replaced {
+    pub(crate) cluster: String,
+    pub(crate) date: i32,
+    pub(crate) processes: Vec<i64>,
 }
 
 /// What is known of earlier batches.
@@ -73,9 +84,14 @@ impl Batches {
     }
 
     /// Begins the next one; `None`: another collector was quicker.
-    pub(crate) async fn begin(&mut self, store: &Store, segments: Vec<String>) -> Result<Option<Batch>> {
+    pub(crate) async fn begin(
+        &mut self,
+        store: &Store,
+        segments: Vec<String>,
+        replaced: Vec<Replaced>,
+    ) -> Result<Option<Batch>> {
         let number = self.last.as_ref().map_or(1, |last| last.number + 1);
-        let batch = Batch { number, made_ms: chrono::Utc::now().timestamp_millis(), segments };
+        let batch = Batch { number, made_ms: chrono::Utc::now().timestamp_millis(), segments, replaced };
         if !store.put_new(&name(number), json(std::slice::from_ref(&batch))).await? {
             return Ok(None);
         }

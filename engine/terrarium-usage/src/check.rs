@@ -66,6 +66,11 @@ pub async fn check(store: &Store) -> Result<Checked> {
             "processes have a user whose number is another's",
         ),
         (
+            "SELECT count(*) FROM (SELECT source, record FROM processes WHERE content IS NOT NULL \
+             GROUP BY source, record HAVING count(*) > 1)",
+            "imported records are there more than once",
+        ),
+        (
             "SELECT count(*) FROM (SELECT user_no FROM users GROUP BY user_no HAVING count(*) > 1)",
             "numbers stand for more than one user",
         ),

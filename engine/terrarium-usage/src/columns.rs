@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryBuilder, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array,
-    ListBuilder, RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
+    ArrayRef, BinaryBuilder, BooleanArray, Date32Array, DictionaryArray, Float64Array, Int32Array,
+    Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{Field, Int32Type, Schema};
 
 use crate::daily::Sums;
 use crate::error::{Error, Result};
 use crate::gather::{Gathered, Numbered, Rows, Translation};
+use crate::jobs::Row;
 use crate::schema::{self, Table};
-use terrarium_segment::{Environment, Module, Process, Usage};
+use terrarium_segment::{CERTAIN, Domain, End, Environment, Module, Process, Usage};
 
 /// Columns of a table in the order of its schema.
 struct Columns {
@@ -101,9 +102,12 @@ pub(crate) fn processes(
     columns.longs("process_id", rows.iter().map(|n| Some(n.id)));
     columns.texts("user", all().map(|p| Some(p.user.as_str())));
     columns.ints("user_no", all().map(|p| i32::try_from(user(&p.user)).ok()));
-    columns.texts("host", all().map(|p| Some(p.host.as_str())));
+    columns.texts("host", all().map(|p| Some(p.host.as_str()).filter(|host| !host.is_empty())));
     columns.times("started", all().map(|p| Some(p.started_us)));
-    columns.times("ended", all().map(|p| p.started_us.checked_add_unsigned(p.lasted_us)));
+    let ended = |p: &Process| {
+        (p.end != End::Unknown).then(|| p.started_us.checked_add_unsigned(p.lasted_us)).flatten()
+    };
+    columns.times("ended", all().map(ended));
     columns.texts("end", all().map(|p| Some(p.end.name())));
     columns.ints("status", all().map(|p| p.status));
     columns.texts("extent", all().map(|p| Some(p.extent.name())));
@@ -112,7 +116,7 @@ pub(crate) fn processes(
     columns.texts("environment_class", rows.iter().map(|n| n.environment.map(|e| e.class.as_str())));
     columns.texts("main", all().map(|p| Some(p.main.as_str()).filter(|main| !main.is_empty())));
     columns.texts("script", all().map(|p| p.script.as_deref()));
-    columns.texts("program", all().map(|p| Some(p.program.as_str())));
+    columns.texts("program", all().map(|p| Some(p.program.as_str()).filter(|path| !path.is_empty())));
     for (name, get) in [
         ("scheduler", job(|job| Some(&job.system))),
         ("job_id", job(|job| Some(&job.id))),
@@ -140,12 +144,20 @@ pub(crate) fn processes(
             n.process.objects.iter().map(|i| gathered.names[names[*i as usize] as usize])
         }),
     );
-    columns.ints("pid", all().map(|p| i32::try_from(p.pid).ok()));
+    columns.ints("pid", all().map(|p| i32::try_from(p.pid).ok().filter(|pid| *pid != 0)));
     columns.ints("parent_pid", all().map(|p| p.parent.and_then(|pid| i32::try_from(pid).ok())));
     columns.longs("record", all().map(|p| Some(p.record.cast_signed())));
     columns.longs("forked_from", all().map(|p| p.forked_from.map(u64::cast_signed)));
-    columns.doubles("probability", all().map(|_| Some(1.0)));
-    columns.texts("source", all().map(|_| Some("terrarium")));
+    columns.doubles("probability", all().map(|p| Some(f64::from(p.probability) / f64::from(CERTAIN))));
+    columns.texts("source", rows.iter().map(|n| Some(n.source)));
+    columns.lists(
+        "doubts",
+        rows.iter().map(|n| {
+            let names = &translations[n.segment].names;
+            n.process.doubts.iter().map(|i| gathered.names[names[*i as usize] as usize])
+        }),
+    );
+    columns.longs("content", all().map(|p| Some(p.content.cast_signed()).filter(|content| *content != 0)));
     columns.longs("batch", all().map(|_| number(gathered.batch)));
     columns.finish(rows.len())
 }
@@ -188,7 +200,7 @@ pub(crate) fn imports(gathered: &Gathered<'_>, rows: &Rows) -> Result<Vec<Record
             })
             .collect();
         columns.put("imported_by", dictionary(importers, &names)?);
-        columns.bools("direct", rows.direct[start..end].iter().map(|direct| Some(*direct)));
+        columns.bools("direct", rows.direct[start..end].iter().map(|direct| direct.known()));
         let took = |took: &u32| took.checked_sub(1).and_then(|took| i32::try_from(took).ok());
         columns.ints("took_us", rows.took[start..end].iter().map(took));
         batches.push(columns.finish(end - start)?);
@@ -275,24 +287,68 @@ pub(crate) fn users(rows: &[(u32, String)]) -> Result<RecordBatch> {
     columns.finish(rows.len())
 }
 
-/// A job as its processes tell of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct JobRow<'a> {
-    pub(crate) job: &'a terrarium_segment::Job,
-    pub(crate) user: &'a str,
-    pub(crate) first_seen_us: i64,
+/// `jobs`.
+pub(crate) fn jobs(rows: &[Row]) -> Result<RecordBatch> {
+    let mut columns = Columns::new(&schema::JOBS);
+    let all = || rows.iter().map(|row| &row.job);
+    let int = |value: Option<u32>| value.and_then(|value| i32::try_from(value).ok());
+    columns.texts("scheduler", all().map(|j| Some(j.system.as_str())));
+    columns.texts("job_id", all().map(|j| Some(j.id.as_str())));
+    columns.texts("array_id", all().map(|j| j.array.as_deref()));
+    columns.texts("array_task", all().map(|j| j.array_task.as_deref()));
+    columns.texts("user", all().map(|j| j.user.as_deref()));
+    columns.times("first_seen", rows.iter().map(|r| r.first_seen_us));
+    columns.texts("project", all().map(|j| j.project.as_deref()));
+    columns.texts("queue", all().map(|j| j.queue.as_deref()));
+    columns.ints("nodes", all().map(|j| int(j.nodes)));
+    columns.ints("cores", all().map(|j| int(j.cores)));
+    columns.ints("gpus", all().map(|j| int(j.gpus)));
+    columns.times("submitted", all().map(|j| j.submitted_us));
+    columns.times("started", all().map(|j| j.started_us));
+    columns.times("ended", all().map(|j| j.ended_us));
+    columns.texts("state", all().map(|j| j.state.as_deref()));
+    columns.texts("source", rows.iter().map(|r| Some(r.source.as_str())));
+    columns.texts("qos", all().map(|j| j.qos.as_deref()));
+    columns.texts("domain", all().map(|j| j.domain.as_deref()));
+    columns.ints("exit_status", all().map(|j| j.exit_status));
+    columns.ints("signal", all().map(|j| j.signal));
+    columns.longs("time_limit_s", all().map(|j| j.time_limit_s.and_then(number)));
+    columns.longs("memory_bytes", all().map(|j| j.memory_bytes.and_then(number)));
+    columns.longs("memory_peak_bytes", all().map(|j| j.memory_peak_bytes.and_then(number)));
+    columns.doubles("cpu_seconds", all().map(|j| j.cpu_seconds));
+    columns.lists("hosts", all().map(|j| j.hosts.iter().map(String::as_str)));
+    columns.ints("restarts", all().map(|j| i32::try_from(j.restarts).ok()));
+    columns.texts("het_id", all().map(|j| j.het.as_deref()));
+    columns.ints("het_offset", all().map(|j| int(j.het_offset)));
+    columns.texts("sluid", all().map(|j| j.sluid.as_deref()));
+    columns.times("holds_from", rows.iter().map(|r| r.holds_from_us));
+    columns.times("holds_until", rows.iter().map(|r| r.holds_until_us));
+    columns.finish(rows.len())
 }
 
-/// `jobs`.
-pub(crate) fn jobs(rows: &[JobRow<'_>]) -> Result<RecordBatch> {
-    let mut columns = Columns::new(&schema::JOBS);
-    columns.texts("scheduler", rows.iter().map(|r| Some(r.job.system.as_str())));
-    columns.texts("job_id", rows.iter().map(|r| Some(r.job.id.as_str())));
-    columns.texts("array_id", rows.iter().map(|r| r.job.array.as_deref()));
-    columns.texts("array_task", rows.iter().map(|r| r.job.array_task.as_deref()));
-    columns.texts("user", rows.iter().map(|r| Some(r.user)));
-    columns.times("first_seen", rows.iter().map(|r| Some(r.first_seen_us)));
-    columns.texts("source", rows.iter().map(|_| Some("terrarium")));
+/// A process and the job that it was found to be in.
+pub(crate) struct LinkRow<'a> {
+    pub(crate) process_id: i64,
+    pub(crate) scheduler: &'a str,
+    pub(crate) job_id: &'a str,
+}
+
+/// `links`.
+pub(crate) fn links(rows: &[LinkRow<'_>]) -> Result<RecordBatch> {
+    let mut columns = Columns::new(&schema::LINKS);
+    columns.longs("process_id", rows.iter().map(|r| Some(r.process_id)));
+    columns.texts("scheduler", rows.iter().map(|r| Some(r.scheduler)));
+    columns.texts("job_id", rows.iter().map(|r| Some(r.job_id)));
+    columns.finish(rows.len())
+}
+
+/// `domains`.
+pub(crate) fn domains(rows: &[Domain]) -> Result<RecordBatch> {
+    let mut columns = Columns::new(&schema::DOMAINS);
+    columns.texts("project", rows.iter().map(|r| Some(r.project.as_str())));
+    columns.texts("domain", rows.iter().map(|r| Some(r.domain.as_str())));
+    columns.put("since", Arc::new(rows.iter().map(|r| r.since).collect::<Date32Array>()));
+    columns.put("until", Arc::new(rows.iter().map(|r| r.until).collect::<Date32Array>()));
     columns.finish(rows.len())
 }
 
@@ -336,7 +392,7 @@ pub(crate) fn daily(sums: &Sums) -> Result<RecordBatch> {
     columns.texts("version", sums.rows.keys().map(|key| text(key.version)));
     columns.texts("origin", sums.rows.keys().map(|key| text(key.origin)));
     columns.texts("environment_class", sums.rows.keys().map(|key| text(key.class)));
-    columns.bools("direct", sums.rows.keys().map(|key| (key.package != 0).then_some(key.direct)));
+    columns.bools("direct", sums.rows.keys().map(|key| key.direct.known()));
     columns.longs("processes", sums.rows.values().map(|sum| Some(sum.processes)));
     columns.longs("modules", sums.rows.values().map(|sum| Some(sum.modules)));
     columns.longs("import_us", sums.rows.values().map(|sum| Some(sum.import_us)));

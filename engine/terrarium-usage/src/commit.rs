@@ -11,19 +11,23 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 
-use arrow::array::{Array, Int32Array, RecordBatch, StringArray};
-use deltalake_core::kernel::Add;
-use terrarium_segment::{Environment, Segment, Usage};
+use arrow::array::{Array, BooleanArray, Date32Array, Int32Array, Int64Array, RecordBatch, StringArray};
+use deltalake_core::kernel::{Add, Remove};
+use terrarium_segment::{Domain, Environment, Segment, Usage};
 
-use crate::batch::{Batch, Batches};
-use crate::columns::{self, JobRow};
+use crate::batch::{Batch, Batches, Replaced};
+use crate::columns;
 use crate::daily;
 use crate::error::{Error, Result};
 use crate::files::{Packing, partition, write};
 use crate::gather::{Gathered, Translation, day, gather, rows};
 use crate::inbox::{Arrived, Inbox, Refused};
+use crate::jobs;
+use crate::known;
+use crate::maintain::sums_of;
 use crate::query::Session;
-use crate::schema::{self, TABLES};
+use crate::rewrite::{InTable, files, keep_in, read};
+use crate::schema::{self, TABLES, Table};
 use crate::store::Store;
 
 /// A batch has at most so many module rows, if it has more than one segment,
@@ -31,8 +35,8 @@ const MOST_ROWS: usize = 6_000_000;
 /// and so many segments.
 const MOST_SEGMENTS: usize = 2_000;
 
-/// A job is looked for among those that were seen so many days before.
-const JOB_DAYS: i32 = 40;
+/// The source of what terrarium itself recorded: each of its records comes once.
+pub const OWN: &str = "terrarium";
 
 /// What was committed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,7 +80,8 @@ pub async fn commit(
             continue;
         }
         let names = arrived.iter().map(|arrived| arrived.segment.id.clone()).collect();
-        let Some(batch) = batches.begin(store, names).await? else {
+        let replaced = replaced(store, &arrived).await?;
+        let Some(batch) = batches.begin(store, names, replaced).await? else {
             return Err(Error::Busy { location: store.location.name() });
         };
         step("batch")?;
@@ -146,12 +151,32 @@ async fn finish_last(
             Err(refused) => done.refused.extend(refused),
         }
     }
+    if found.len() < batch.segments.len() {
+        elsewhere(store, &batch, &mut found)?;
+    }
     let mut arrived = Vec::new();
     for name in &batch.segments {
         let one = found.remove(name);
         arrived.push(one.ok_or_else(|| Error::Elsewhere { number: batch.number, segment: name.clone() })?);
     }
     apply(store, inbox, &batch, arrived, done, step).await
+}
+
+/// Segments of a batch that an import began, and that was interrupted.
+fn elsewhere(store: &Store, batch: &Batch, found: &mut HashMap<String, Arrived>) -> Result<()> {
+    let Some(directory) = &store.location.directory else { return Ok(()) };
+    let units = directory.join(crate::store::OWN).join("import/units");
+    for unit in std::fs::read_dir(units).into_iter().flatten().flatten() {
+        let inbox = Inbox::new(unit.path());
+        for path in inbox.files().unwrap_or_default() {
+            if let Ok(one) = inbox.read(&path)?
+                && batch.segments.contains(&one.segment.id)
+            {
+                found.insert(one.segment.id.clone(), one);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Puts a batch into all tables that lack it, and removes its segments.
@@ -172,19 +197,28 @@ async fn apply(
         if store.last_batch(table, &state).await? >= batch.number {
             continue;
         }
-        let added = match table.name {
+        let mut changes: (Vec<Add>, Vec<Remove>) = Default::default();
+        if matches!(table.name, "processes" | "imports" | "links") {
+            changes = without_replaced(store, table, batch).await?;
+        }
+        changes.0.extend(match table.name {
             "environments" => environments(store, &gathered).await?,
             "processes" => processes(store, &gathered, &translations, &users).await?,
             "imports" => imports(store, &gathered, &translations).await?,
-            "jobs" => jobs(store, &gathered).await?,
             "job_usage" => usages(store, &gathered).await?,
-            "daily" => sums(store, &gathered, &translations, &users).await?,
-            // They came first.
+            "daily" => sums(store, &gathered, &translations, &users, batch).await?,
             _ => Vec::new(),
-        };
+        });
+        match table.name {
+            "jobs" => changes = jobs::changes(store, &gathered).await?,
+            "domains" => changes = domains(store, &gathered).await?,
+            "daily" => changes.1 = sums_replaced(store, batch).await?,
+            // Users came first; links are made from what is in the tables.
+            _ => {}
+        }
         step(&format!("{} written", table.name))?;
         // Also without rows: that the table has the batch is said here and nowhere else.
-        store.commit(table, &state, (added, Vec::new()), Some(batch.number)).await?;
+        store.commit(table, &state, changes, Some(batch.number)).await?;
         step(&format!("{} committed", table.name))?;
     }
     for path in &paths {
@@ -198,6 +232,72 @@ async fn apply(
         done.modules += processes.iter().map(|numbered| numbered.process.loads.len() as u64).sum::<u64>();
     }
     Ok(())
+}
+
+/// Processes that are in the store and that imported segments say anew.
+async fn replaced(store: &Store, arrived: &[Arrived]) -> Result<Vec<Replaced>> {
+    let mut all: BTreeMap<(String, i32), Vec<i64>> = BTreeMap::new();
+    for segment in arrived.iter().map(|arrived| &arrived.segment) {
+        let head = &segment.head;
+        if head.source == OWN || segment.processes.is_empty() {
+            continue;
+        }
+        let days = segment.processes.iter().map(|process| day(process.started_us));
+        let (first, last) = days.fold((i32::MAX, i32::MIN), |(a, b), day| (a.min(day), b.max(day)));
+        let records: HashSet<u64> = segment.processes.iter().map(|process| process.record).collect();
+        let known = known::records(store, &head.source, (first, last), Some(&records)).await?;
+        for known in known.into_values() {
+            all.entry((known.cluster, known.date)).or_default().push(known.process_id);
+        }
+    }
+    let replaced = all.into_iter().map(|((cluster, date), mut processes)| {
+        processes.sort_unstable();
+        processes.dedup();
+        Replaced { cluster, date, processes }
+    });
+    Ok(replaced.collect())
+}
+
+/// Whether a file is of a day of which something is replaced.
+fn is_of(file: &InTable, replaced: &Replaced) -> bool {
+    let value = |name: &str| file.partition.get(name).cloned().flatten().unwrap_or_default();
+    value("cluster") == replaced.cluster && value("date") == crate::files::day(replaced.date)
+}
+
+/// Files in which processes are that go, written anew without them.
+async fn without_replaced(
+    store: &Store,
+    table: &'static Table,
+    batch: &Batch,
+) -> Result<(Vec<Add>, Vec<Remove>)> {
+    if batch.replaced.is_empty() {
+        return Ok(Default::default());
+    }
+    let ids: HashSet<i64> = batch.replaced.iter().flat_map(|r| r.processes.iter().copied()).collect();
+    let stays = |rows: &RecordBatch| -> Result<BooleanArray> {
+        let column = rows.column_by_name("process_id");
+        let column = column.and_then(|column| column.as_any().downcast_ref::<Int64Array>());
+        let column = column.ok_or_else(|| Error::Rows { table: table.name, source: "no numbers".into() })?;
+        Ok(column.iter().map(|id| Some(id.is_none_or(|id| !ids.contains(&id)))).collect())
+    };
+    let state = store.table(table).await?;
+    let touched = files(table, &state)?
+        .into_iter()
+        .filter(|file| batch.replaced.iter().any(|replaced| is_of(file, replaced)))
+        .collect();
+    let (added, removed, _) = keep_in(store, table, touched, &stays).await?;
+    Ok((added, removed))
+}
+
+/// Sums of days of which something is replaced: they are made anew.
+async fn sums_replaced(store: &Store, batch: &Batch) -> Result<Vec<Remove>> {
+    if batch.replaced.is_empty() {
+        return Ok(Vec::new());
+    }
+    let table = &schema::DAILY;
+    let state = store.table(table).await?;
+    let of_day = |file: &InTable| batch.replaced.iter().any(|replaced| is_of(file, replaced));
+    Ok(files(table, &state)?.into_iter().filter(of_day).map(|file| file.remove).collect())
 }
 
 fn file(batch: u64) -> String {
@@ -314,52 +414,36 @@ async fn imports(store: &Store, gathered: &Gathered<'_>, translations: &[Transla
     Ok(added)
 }
 
-async fn jobs(store: &Store, gathered: &Gathered<'_>) -> Result<Vec<Add>> {
-    let table = &schema::JOBS;
-    // In the order of their first process: its user and its day are the job's.
-    let mut all: Vec<(u32, JobRow<'_>)> = Vec::new();
-    for ((cluster, _), processes) in &gathered.partitions {
-        for process in processes.iter().map(|numbered| numbered.process) {
-            if let Some(job) = &process.job {
-                all.push((*cluster, JobRow { job, user: &process.user, first_seen_us: process.started_us }));
-            }
+/// Rows of `domains`: what the batch says of a project takes the place of what was said of it.
+async fn domains(store: &Store, gathered: &Gathered<'_>) -> Result<(Vec<Add>, Vec<Remove>)> {
+    let table = &schema::DOMAINS;
+    if gathered.domains.is_empty() {
+        return Ok(Default::default());
+    }
+    let new: HashSet<&str> = gathered.domains.iter().map(|domain| domain.project.as_str()).collect();
+    let state = store.table(table).await?;
+    let files = files(table, &state)?;
+    let mut all: Vec<Domain> = gathered.domains.iter().map(|domain| (*domain).clone()).collect();
+    for file in &files {
+        for rows in read(store, table, file).await? {
+            let (Some(projects), Some(domains)) = (texts(&rows, 0), texts(&rows, 1)) else { continue };
+            let days = |i: usize| rows.column(i).as_any().downcast_ref::<Date32Array>().cloned();
+            let (Some(since), Some(until)) = (days(2), days(3)) else { continue };
+            let day = |days: &Date32Array, i: usize| days.is_valid(i).then(|| days.value(i));
+            all.extend((0..rows.num_rows()).filter(|i| !new.contains(projects.value(*i))).map(|i| Domain {
+                project: projects.value(i).to_owned(),
+                domain: domains.value(i).to_owned(),
+                since: day(&since, i),
+                until: day(&until, i),
+            }));
         }
     }
-    all.sort_by_key(|(cluster, row)| (*cluster, row.first_seen_us));
-    let mut first: BTreeMap<(u32, &str, &str), JobRow<'_>> = BTreeMap::new();
-    for (cluster, row) in all {
-        first.entry((cluster, &row.job.system, &row.job.id)).or_insert(row);
-    }
-    let Some(earliest) = first.values().map(|row| day(row.first_seen_us)).min() else {
-        return Ok(Vec::new());
-    };
-    let session = Session::of(store, &[table]).await?;
-    let since = crate::files::day(earliest - JOB_DAYS);
-    let query = format!("SELECT cluster, scheduler, job_id FROM jobs WHERE date >= DATE '{since}'");
-    let mut known: HashSet<(String, String, String)> = HashSet::new();
-    for rows in session.rows(&query).await? {
-        if let (Some(clusters), Some(systems), Some(ids)) =
-            (texts(&rows, 0), texts(&rows, 1), texts(&rows, 2))
-        {
-            let key =
-                |i| (clusters.value(i).to_owned(), systems.value(i).to_owned(), ids.value(i).to_owned());
-            known.extend((0..rows.num_rows()).map(key));
-        }
-    }
-    let mut new: BTreeMap<(u32, i32), Vec<JobRow<'_>>> = BTreeMap::new();
-    for ((cluster, system, id), row) in first {
-        let key = (gathered.clusters[cluster as usize].to_owned(), system.to_owned(), id.to_owned());
-        if !known.contains(&key) {
-            new.entry((cluster, day(row.first_seen_us))).or_default().push(row);
-        }
-    }
-    let mut added = Vec::new();
-    for ((cluster, date), rows) in new {
-        let rows = columns::jobs(&rows)?;
-        let values = partition(table, gathered.clusters[cluster as usize], Some(date));
-        added.push(write(store, table, values, &file(gathered.batch), &[rows], Packing::Quick).await?);
-    }
-    Ok(added)
+    all.sort();
+    all.dedup();
+    let rows = columns::domains(&all)?;
+    let values = partition(table, "", None);
+    let added = write(store, table, values, &file(gathered.batch), &[rows], Packing::Quick).await?;
+    Ok((vec![added], files.into_iter().map(|file| file.remove).collect()))
 }
 
 async fn usages(store: &Store, gathered: &Gathered<'_>) -> Result<Vec<Add>> {
@@ -385,10 +469,27 @@ async fn sums(
     gathered: &Gathered<'_>,
     translations: &[Translation],
     users: &HashMap<String, u32>,
+    batch: &Batch,
 ) -> Result<Vec<Add>> {
     let table = &schema::DAILY;
     let mut added = Vec::new();
+    // Processes and their modules are in their tables by now, and what they replace is not.
+    for replaced in &batch.replaced {
+        let cluster = replaced.cluster.replace('\'', "''");
+        let of_day = format!("cluster = '{cluster}' AND date = DATE '{}'", crate::files::day(replaced.date));
+        let session = Session::of(store, &[&schema::PROCESSES, &schema::IMPORTS]).await?;
+        let sums = sums_of(&session, &of_day, &HashSet::new()).await?;
+        if !sums.rows.is_empty() {
+            let values = partition(table, &replaced.cluster, Some(replaced.date));
+            let rows = columns::daily(&sums)?;
+            added.push(write(store, table, values, &file(gathered.batch), &[rows], Packing::Quick).await?);
+        }
+    }
     for ((cluster, date), processes) in &gathered.partitions {
+        let is_made = |r: &Replaced| r.cluster == gathered.clusters[*cluster as usize] && r.date == *date;
+        if batch.replaced.iter().any(is_made) {
+            continue;
+        }
         let sums = daily::sums(gathered, translations, processes, &number(users));
         if sums.rows.is_empty() {
             continue;

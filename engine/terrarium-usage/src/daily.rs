@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use roaring::RoaringBitmap;
+use terrarium_segment::Direct;
 
 use crate::gather::{Gathered, Numbered, Translation};
 
@@ -14,7 +15,7 @@ pub(crate) struct Key {
     pub(crate) version: u32,
     pub(crate) origin: u32,
     pub(crate) class: u32,
-    pub(crate) direct: bool,
+    pub(crate) direct: Direct,
 }
 
 /// What is added up.
@@ -61,9 +62,18 @@ impl Texts {
 struct Seen {
     /// Of which process; 0 is none.
     process: usize,
-    direct: bool,
+    direct: Option<Direct>,
     modules: i64,
     longest: u32,
+}
+
+/// Of two modules of a package: one that was asked for is enough, and one of which is known that it was not says nothing of others.
+fn either(so_far: Option<Direct>, other: Direct) -> Direct {
+    match (so_far, other) {
+        (Some(Direct::Yes), _) | (_, Direct::Yes) => Direct::Yes,
+        (Some(Direct::No), _) | (_, Direct::No) => Direct::No,
+        _ => Direct::Unknown,
+    }
 }
 
 /// Adds up the processes of a partition. `user` says the number of a user.
@@ -112,14 +122,21 @@ pub(crate) fn sums(
                 *seen = Seen { process: i + 1, ..Seen::default() };
                 touched.push(package);
             }
-            seen.direct |= load.direct;
+            seen.direct = Some(either(seen.direct, load.direct));
             seen.modules += 1;
             seen.longest = seen.longest.max(load.took.saturating_sub(1));
         }
         for package in &touched {
             let seen = seen[*package as usize];
             let [package, distribution, version, origin] = packages[*package as usize];
-            let key = Key { package, distribution, version, origin, class, direct: seen.direct };
+            let key = Key {
+                package,
+                distribution,
+                version,
+                origin,
+                class,
+                direct: seen.direct.unwrap_or(Direct::No),
+            };
             let sum = rows.entry(key).or_default();
             sum.processes += 1;
             sum.modules += seen.modules;
@@ -127,7 +144,7 @@ pub(crate) fn sums(
             sum.users.insert(user);
         }
         // All of them, whatever they loaded.
-        let all = Key { package: 0, distribution: 0, version: 0, origin: 0, class, direct: false };
+        let all = Key { package: 0, distribution: 0, version: 0, origin: 0, class, direct: Direct::Unknown };
         let sum = rows.entry(all).or_default();
         sum.processes += 1;
         sum.modules += process.loads.len() as i64;

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use terrarium_segment::{Environment, Module, Process, Segment, Usage};
+use terrarium_segment::{BatchJob, Direct, Domain, Environment, Module, Process, Segment, Usage};
 
 /// A partition: number of the cluster, and day since 1970.
 pub(crate) type Key = (u32, i32);
@@ -23,6 +23,9 @@ pub(crate) struct Gathered<'a> {
     pub(crate) names: Vec<&'a str>,
     pub(crate) environments: Vec<(u32, &'a Environment)>,
     pub(crate) usages: Vec<(u32, &'a Usage)>,
+    /// Each with its cluster and who says so.
+    pub(crate) jobs: Vec<(u32, &'a str, &'a BatchJob)>,
+    pub(crate) domains: Vec<&'a Domain>,
     /// By partition; each in the order of numbers.
     pub(crate) partitions: BTreeMap<Key, Vec<Numbered<'a>>>,
 }
@@ -33,6 +36,8 @@ pub(crate) struct Numbered<'a> {
     pub(crate) process: &'a Process,
     pub(crate) environment: Option<&'a Environment>,
     pub(crate) segment: usize,
+    /// Who recorded it.
+    pub(crate) source: &'a str,
 }
 
 /// What numbers of a segment are in the whole.
@@ -90,6 +95,8 @@ pub(crate) fn gather(batch: u64, segments: &[Segment]) -> (Gathered<'_>, Vec<Tra
         names: Vec::new(),
         environments: Vec::new(),
         usages: Vec::new(),
+        jobs: Vec::new(),
+        domains: Vec::new(),
         partitions: BTreeMap::new(),
     };
     let mut unnumbered: BTreeMap<Key, Vec<(u64, Numbered<'_>)>> = BTreeMap::new();
@@ -97,11 +104,14 @@ pub(crate) fn gather(batch: u64, segments: &[Segment]) -> (Gathered<'_>, Vec<Tra
         let cluster = clusters.of(&segment.head.cluster);
         gathered.environments.extend(segment.environments.iter().map(|e| (cluster, e)));
         gathered.usages.extend(segment.usages.iter().map(|usage| (cluster, usage)));
+        let source = segment.head.source.as_str();
+        gathered.jobs.extend(segment.jobs.iter().map(|job| (cluster, source, job)));
+        gathered.domains.extend(&segment.domains);
         for process in &segment.processes {
             let environment = process.environment.and_then(|i| segment.environments.get(i as usize));
             let print = fingerprint(process, &translations[number]);
             let key = (cluster, day(process.started_us));
-            let numbered = Numbered { id: 0, process, environment, segment: number };
+            let numbered = Numbered { id: 0, process, environment, segment: number, source };
             unnumbered.entry(key).or_default().push((print, numbered));
         }
     }
@@ -140,7 +150,7 @@ pub(crate) struct Rows {
     pub(crate) ends: Vec<usize>,
     pub(crate) process: Vec<i64>,
     pub(crate) importer: Vec<u32>,
-    pub(crate) direct: Vec<bool>,
+    pub(crate) direct: Vec<Direct>,
     pub(crate) took: Vec<u32>,
 }
 
@@ -164,7 +174,7 @@ pub(crate) fn rows(
         ends: Vec::new(),
         process: vec![0; total],
         importer: vec![0; total],
-        direct: vec![false; total],
+        direct: vec![Direct::Unknown; total],
         took: vec![0; total],
     };
     // `ends` says where the next row of a module goes; when all are there, where they end.

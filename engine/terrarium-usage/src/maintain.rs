@@ -9,7 +9,7 @@ use deltalake_core::DeltaTable;
 use deltalake_core::kernel::Remove;
 use futures::TryStreamExt;
 use roaring::RoaringBitmap;
-use terrarium_segment::{Segment, Writer};
+use terrarium_segment::{Direct, Segment, Writer};
 
 use crate::columns;
 use crate::commit::texts;
@@ -127,7 +127,9 @@ async fn sorted(store: &Store, table: &'static Table, files: &[InTable]) -> Resu
         "processes" => "process_id",
         "environments" => "environment_id, package",
         "users" => "user_no",
-        "jobs" => "first_seen",
+        "jobs" => "scheduler, job_id, submitted",
+        "links" => "process_id",
+        "domains" => "project, since",
         _ => "started",
     };
     // Sorted by the engine, which goes to temporary files when memory does not do.
@@ -140,7 +142,7 @@ async fn sorted(store: &Store, table: &'static Table, files: &[InTable]) -> Resu
 }
 
 /// The key of a row, of which the first five columns are texts.
-fn key(texts: &mut Texts, columns: &[StringArray], row: usize, direct: bool) -> Key {
+fn key(texts: &mut Texts, columns: &[StringArray], row: usize, direct: Direct) -> Key {
     let mut value = |column: usize| {
         let column = &columns[column];
         texts.of(column.is_valid(row).then(|| column.value(row)))
@@ -168,7 +170,7 @@ fn merged(rows: &[RecordBatch]) -> Result<Sums> {
             .collect::<Result<_>>()?;
         let users = batch.column(9).as_any().downcast_ref::<BinaryArray>().ok_or_else(bad)?;
         for i in 0..batch.num_rows() {
-            let key = key(&mut texts_of, &text, i, direct.is_valid(i) && direct.value(i));
+            let key = key(&mut texts_of, &text, i, direct.is_valid(i).then(|| direct.value(i)).into());
             let sum = Sum {
                 processes: numbers[0].value(i),
                 modules: numbers[1].value(i),
@@ -333,11 +335,11 @@ pub async fn forget(store: &Store, inbox: Option<&Inbox>, user: &str) -> Result<
         Ok(column.iter().map(|id| Some(id.is_none_or(|id| !ids.contains(&id)))).collect())
     };
     // Rows that refer to a process first: interrupted, the next try still finds the process.
-    for table in [&schema::IMPORTS, &schema::JOBS, &schema::JOB_USAGE] {
+    for table in [&schema::IMPORTS, &schema::LINKS, &schema::JOBS, &schema::JOB_USAGE] {
         let state = store.table(table).await?;
         let by_name = not_his(table.name, "user");
         let keep: &dyn Fn(&RecordBatch) -> Result<BooleanArray> =
-            if table.name == "imports" { &not_of_his } else { &by_name };
+            if matches!(table.name, "imports" | "links") { &not_of_his } else { &by_name };
         replace(store, table, &state, keep, &mut forgotten).await?;
     }
     if let Some(number) = number {
@@ -473,8 +475,8 @@ pub(crate) async fn sums_of(session: &Session, of_day: &str, without: &HashSet<i
                 return Err(bad());
             };
             for i in (0..batch.num_rows()).filter(|i| !without.contains(&process.value(*i))) {
-                let is_direct = !is_all && direct.is_valid(i) && direct.value(i);
-                let key = key(&mut texts_of, &text, i, is_direct);
+                let direct = (!is_all && direct.is_valid(i)).then(|| direct.value(i));
+                let key = key(&mut texts_of, &text, i, direct.into());
                 let mut sum = Sum {
                     processes: 1,
                     modules: modules.value(i),
@@ -494,8 +496,9 @@ fn from_inbox(inbox: &Inbox, user: &str) -> Result<u64> {
     for path in inbox.files()? {
         let Ok(arrived) = inbox.read(&path)? else { continue };
         let segment = arrived.segment;
-        let is_his =
-            segment.processes.iter().any(|p| p.user == user) || segment.usages.iter().any(|u| u.user == user);
+        let is_his = segment.processes.iter().any(|p| p.user == user)
+            || segment.usages.iter().any(|u| u.user == user)
+            || segment.jobs.iter().any(|job| job.user.as_deref() == Some(user));
         if is_his {
             without(&segment, user, &path)?;
             changed += 1;
@@ -513,7 +516,7 @@ fn without(segment: &Segment, user: &str, path: &PathBuf) -> Result<()> {
     }
     for process in segment.processes.iter().filter(|process| process.user != user) {
         let mut process = process.clone();
-        for object in &mut process.objects {
+        for object in process.objects.iter_mut().chain(&mut process.doubts) {
             *object = writer.name(&segment.names[*object as usize]);
         }
         for load in &mut process.loads {
@@ -524,6 +527,12 @@ fn without(segment: &Segment, user: &str, path: &PathBuf) -> Result<()> {
     }
     for usage in segment.usages.iter().filter(|usage| usage.user != user) {
         writer.usage(usage).map_err(failed)?;
+    }
+    for job in segment.jobs.iter().filter(|job| job.user.as_deref() != Some(user)) {
+        writer.job(job).map_err(failed)?;
+    }
+    for domain in &segment.domains {
+        writer.domain(domain).map_err(failed)?;
     }
     let (bytes, _) = writer.finish().map_err(failed)?;
     let new = path.with_extension("new");

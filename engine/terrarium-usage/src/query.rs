@@ -16,8 +16,21 @@ use crate::store::Store;
 /// What a process loaded, with the process.
 const LOADS: &str = "CREATE VIEW loads AS SELECT i.cluster, i.date, i.process_id, i.module, i.package, i.distribution, i.version, \
      i.origin, i.place, i.kind, i.imported_by, i.direct, i.took_us, p.\"user\", p.user_no, p.host, p.started, p.ended, p.\"end\", \
-     p.python, p.environment_id, p.environment_class, p.scheduler, p.job_id, p.run, p.rank, p.ranks, p.probability, p.source \
+     p.python, p.environment_id, p.environment_class, p.scheduler, p.job_id, p.run, p.rank, p.ranks, p.probability, p.source, p.doubts \
      FROM imports i JOIN processes p ON i.cluster = p.cluster AND i.date = p.date AND i.process_id = p.process_id";
+
+/// Processes, each with its job as accounting knows it, and the field of science.
+const PROCESS_JOBS: &str = "CREATE VIEW process_jobs AS SELECT p.cluster, p.date, p.process_id, p.\"user\", p.user_no, p.host, p.started, \
+     coalesce(p.ended, j.ended) AS ended, p.\"end\", p.python, p.environment_class, p.probability, p.source, p.doubts, \
+     coalesce(p.scheduler, l.scheduler) AS scheduler, coalesce(p.job_id, l.job_id) AS job_id, l.job_id IS NOT NULL AS is_found, \
+     j.job_id IS NOT NULL AND coalesce(j.submitted, j.started) IS NOT NULL AS is_accounted, j.project, j.queue, j.qos, j.nodes, \
+     j.cores, j.gpus, j.state, j.started AS job_started, j.ended AS job_ended, coalesce(j.domain, d.domain) AS domain \
+     FROM processes p \
+     LEFT JOIN links l ON l.cluster = p.cluster AND l.date = p.date AND l.process_id = p.process_id \
+     LEFT JOIN jobs j ON j.cluster = p.cluster AND j.scheduler = coalesce(p.scheduler, l.scheduler) \
+     AND j.job_id = coalesce(p.job_id, l.job_id) AND (j.holds_from IS NULL OR p.started >= j.holds_from) \
+     AND (j.holds_until IS NULL OR p.started < j.holds_until) \
+     LEFT JOIN domains d ON d.project = j.project AND (d.since IS NULL OR p.date >= d.since) AND (d.until IS NULL OR p.date <= d.until)";
 
 /// How much memory, in bytes, queries take where nobody says otherwise; what needs more goes to temporary files.
 pub const MEMORY: usize = 2 << 30;
@@ -28,10 +41,12 @@ pub struct Session {
 }
 
 impl Session {
-    /// All tables, and the view `loads`.
+    /// All tables, and the views `loads` and `process_jobs`.
     pub async fn open(store: &Store, memory: usize) -> Result<Self> {
         let session = Self::with(store, &TABLES, memory).await?;
-        session.context.sql(LOADS).await?.collect().await?;
+        for view in [LOADS, PROCESS_JOBS] {
+            session.context.sql(view).await?.collect().await?;
+        }
         Ok(session)
     }
 
@@ -51,7 +66,9 @@ impl Session {
         let config = SessionConfig::new()
             .with_target_partitions(cores)
             .with_information_schema(true)
-            .set_bool("datafusion.sql_parser.enable_ident_normalization", true);
+            .set_bool("datafusion.sql_parser.enable_ident_normalization", true)
+            // The generic one takes the column `cluster` behind a comma for the end of a list.
+            .set_str("datafusion.sql_parser.dialect", "postgresql");
         let context = SessionContext::new_with_config_rt(config, runtime);
         crate::bitmap::register(&context);
         // In the order in which a batch comes, backwards: what a row refers to is there already.

@@ -58,6 +58,14 @@ pub struct Completeness {
     pub lost: i64,
     /// Recorded with a probability below 1.
     pub sampled: i64,
+    /// Imported ones whose source saw no packages, or no end.
+    pub doubtful: i64,
+    /// Those that were in a batch job.
+    pub in_jobs: i64,
+    /// Those of them whose job accounting knows.
+    pub accounted: i64,
+    /// Whether any accounting was imported.
+    pub has_accounting: bool,
 }
 
 const FILES: [(&str, &str); 5] = [
@@ -127,16 +135,59 @@ impl Report {
     }
 }
 
+/// How many processes were found in accounting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Joined {
+    /// Processes.
+    pub processes: u64,
+    /// That name a job, or whose job was found.
+    pub in_jobs: u64,
+    /// Whose job accounting knows.
+    pub accounted: u64,
+    /// Whose job's project has a field of science.
+    pub with_domain: u64,
+}
+
+/// Of all processes, or of a source's on some days.
+pub async fn joined(store: &crate::store::Store, of: Option<(&str, (i32, i32))>) -> Result<Joined> {
+    let session = Session::open(store, crate::query::MEMORY).await?;
+    let condition = of.map_or_else(String::new, |(source, (first, last))| {
+        format!(
+            " WHERE source = '{}' AND date BETWEEN DATE '{}' AND DATE '{}'",
+            source.replace('\'', "''"),
+            crate::files::day(first),
+            crate::files::day(last)
+        )
+    });
+    let rows = session
+        .rows(&format!(
+            "SELECT count(*), count(job_id), count(CASE WHEN is_accounted THEN 1 END), \
+             count(CASE WHEN job_id IS NOT NULL THEN domain END) FROM process_jobs{condition}"
+        ))
+        .await?;
+    let number = |column: usize| -> Result<u64> {
+        let array = rows.first().and_then(|batch| {
+            batch.column(column).as_any().downcast_ref::<arrow::array::Int64Array>().map(|c| c.value(0))
+        });
+        let number = array.ok_or_else(|| Error::Rows { table: "processes", source: "no number".into() })?;
+        Ok(u64::try_from(number).unwrap_or(0))
+    };
+    Ok(Joined { processes: number(0)?, in_jobs: number(1)?, accounted: number(2)?, with_domain: number(3)? })
+}
+
 /// How complete the figures of these days are.
 pub async fn completeness(session: &Session, days: &Days) -> Result<Completeness> {
     let of_days = format!("date BETWEEN DATE '{}' AND DATE '{}'", days.since, days.until);
     let rows = session
         .rows(&format!(
             "SELECT count(*), count(CASE WHEN extent = 'opted-out' THEN 1 END), \
-             count(CASE WHEN dropped > 0 OR is_cut THEN 1 END), count(CASE WHEN probability < 1 THEN 1 END) \
+             count(CASE WHEN dropped > 0 OR is_cut THEN 1 END), count(CASE WHEN probability < 1 THEN 1 END), \
+             count(CASE WHEN array_length(doubts) > 0 THEN 1 END), count(job_id) \
              FROM processes WHERE {of_days}"
         ))
         .await?;
+    let any =
+        session.rows("SELECT count(*) FROM jobs WHERE submitted IS NOT NULL OR started IS NOT NULL").await?;
     let lost = session
         .rows(&format!(
             "SELECT CAST(coalesce(sum(processes_dropped), 0) AS BIGINT) FROM job_usage WHERE {of_days}"
@@ -148,12 +199,25 @@ pub async fn completeness(session: &Session, days: &Days) -> Result<Completeness
         });
         array.ok_or_else(|| Error::Rows { table: "processes", source: "no number".into() })
     };
+    let has_accounting = number(&any, 0)? > 0;
+    let (mut in_jobs, mut accounted) = (number(&rows, 5)?, 0);
+    if has_accounting {
+        let joined = format!(
+            "SELECT count(job_id), count(CASE WHEN is_accounted THEN 1 END) FROM process_jobs WHERE {of_days}"
+        );
+        let joined = session.rows(&joined).await?;
+        (in_jobs, accounted) = (number(&joined, 0)?, number(&joined, 1)?);
+    }
     Ok(Completeness {
         processes: number(&rows, 0)?,
         opted_out: number(&rows, 1)?,
         incomplete: number(&rows, 2)?,
         sampled: number(&rows, 3)?,
         lost: number(&lost, 0)?,
+        doubtful: number(&rows, 4)?,
+        in_jobs,
+        accounted,
+        has_accounting,
     })
 }
 
@@ -164,15 +228,26 @@ impl std::fmt::Display for Completeness {
             n => write!(f, "from {n} processes that were recorded")?,
         }
         match (self.opted_out, self.incomplete, self.lost, self.sampled) {
-            (0, 0, 0, 0) => write!(f, "; nothing is known to be missing"),
+            (0, 0, 0, 0) if self.doubtful == 0 => write!(f, "; nothing is known to be missing")?,
+            (0, 0, 0, 0) => {}
             (opted_out, incomplete, lost, sampled) => {
                 write!(
                     f,
                     ", {opted_out} opted out and {incomplete} incomplete; {lost} more could not be recorded"
                 )?;
-                if sampled > 0 { write!(f, "; {sampled} are samples and not re-weighted") } else { Ok(()) }
+                if sampled > 0 {
+                    write!(f, "; {sampled} are samples and not re-weighted")?;
+                }
             }
         }
+        if self.doubtful > 0 {
+            write!(f, "; {} imported ones do not tell all (see `doubts`)", self.doubtful)?;
+        }
+        if self.has_accounting && self.in_jobs > 0 {
+            let share = 100.0 * self.accounted as f64 / self.in_jobs as f64;
+            write!(f, "; {} of {} in jobs joined accounting ({share:.1} %)", self.accounted, self.in_jobs)?;
+        }
+        Ok(())
     }
 }
 

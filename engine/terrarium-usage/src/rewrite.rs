@@ -74,8 +74,18 @@ pub(crate) async fn keep_only(
     state: &DeltaTable,
     keep: Keep<'_>,
 ) -> Result<(Vec<Add>, Vec<Remove>, u64)> {
+    keep_in(store, table, files(table, state)?, keep).await
+}
+
+/// The same, of some files.
+pub(crate) async fn keep_in(
+    store: &Store,
+    table: &'static Table,
+    of: Vec<InTable>,
+    keep: Keep<'_>,
+) -> Result<(Vec<Add>, Vec<Remove>, u64)> {
     let (mut added, mut removed, mut gone) = (Vec::new(), Vec::new(), 0);
-    for file in files(table, state)? {
+    for file in of {
         let rows = read(store, table, &file).await?;
         let before: usize = rows.iter().map(RecordBatch::num_rows).sum();
         let mut kept = Vec::new();

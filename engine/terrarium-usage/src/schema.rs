@@ -124,11 +124,11 @@ pub const PROCESSES: Table = Table {
         column("user_no", Type::Int, "number of the user, as in the bitmaps of `daily`"),
         column("host", Type::Text, "node"),
         column("started", Type::Time, "start"),
-        column("ended", Type::Time, "end; of one that is `gone`, its last sign of life"),
+        column("ended", Type::Time, "end; of one that is `gone`, its last sign of life; null: `unknown`"),
         column(
             "end",
             Type::Text,
-            "`exited`, `exited-at-once` (_exit), `finished` (status not known), `exec` (replaced by another program), `gone` (killed, crashed, or its node went), `other`",
+            "`exited`, `exited-at-once` (_exit), `finished` (status not known), `exec` (replaced by another program), `gone` (killed, crashed, or its node went), `other`, `unknown` (imported, and its source saw no end)",
         ),
         column("status", Type::Int, "exit status"),
         column("extent", Type::Text, "what was recorded: `full`, `counted` (one of many ranks), `opted-out`"),
@@ -147,7 +147,7 @@ pub const PROCESSES: Table = Table {
         column("script", Type::Text, "file name of the script or name of the module, if the site keeps it"),
         column("program", Type::Text, "path of the program; below a home or a project without its name"),
         column("scheduler", Type::Text, "`slurm`, `pbs`, `lsf`, `flux`; null: in no batch job"),
-        column("job_id", Type::Text, "the batch job, as the scheduler names it"),
+        column("job_id", Type::Text, "the batch job, as the scheduler names it, without PBS's server"),
         column("array_id", Type::Text, "the job array"),
         column("array_task", Type::Text, "the task in the array"),
         column("step", Type::Text, "Slurm's step"),
@@ -173,10 +173,24 @@ pub const PROCESSES: Table = Table {
         column(
             "probability",
             Type::Double,
-            "that a process like this is recorded; 1 for all of terrarium's own",
+            "that a process like this is recorded, to six decimals; 1 for all of terrarium's own",
         ),
-        column("source", Type::Text, "who recorded it: `terrarium`"),
+        column(
+            "source",
+            Type::Text,
+            "who recorded it: `terrarium`; `xalt`, `customs`, or the name of a snapshot, if it was imported",
+        ),
         column("batch", Type::Long, "the batch that brought it"),
+        column(
+            "doubts",
+            Type::Texts,
+            "what an imported record does not say or says falsely: `no-end`, `no-packages`, `no-run`, `children-merged`, `no-time`, `no-user`; docs/guide/importing.md tells what each means",
+        ),
+        column(
+            "content",
+            Type::Long,
+            "fingerprint of an imported record, by which it is known when it comes again",
+        ),
     ],
 };
 
@@ -216,7 +230,7 @@ pub const IMPORTS: Table = Table {
         column(
             "direct",
             Type::Bool,
-            "the program or the user's own code asks for it, also when it was loaded already",
+            "the program or the user's own code asks for it, also when it was loaded already; null: its source does not tell",
         ),
         column(
             "took_us",
@@ -261,7 +275,7 @@ pub const USERS: Table = Table {
 /// Batch jobs.
 pub const JOBS: Table = Table {
     name: "jobs",
-    about: "a batch job in which a process was recorded; what the scheduler's accounting knows is null until it is imported",
+    about: "a batch job in which a process was recorded, or that accounting tells of; what only accounting knows is null until it is imported. A job that was put back into the queue has a row for each time that it ran",
     partitions: &["cluster", "date"],
     columns: &[
         CLUSTER,
@@ -271,17 +285,75 @@ pub const JOBS: Table = Table {
         column("array_id", Type::Text, "the job array"),
         column("array_task", Type::Text, "the task in it"),
         USER,
-        column("first_seen", Type::Time, "start of its first process that was recorded"),
+        column("first_seen", Type::Time, "start of its first process that was recorded; null: none was yet"),
         column("project", Type::Text, "account that it was charged to"),
         column("queue", Type::Text, "partition or queue"),
         column("nodes", Type::Int, "nodes allocated"),
-        column("cores", Type::Int, "cores allocated"),
+        column("cores", Type::Int, "cores allocated, as the scheduler counts them"),
         column("gpus", Type::Int, "GPUs allocated"),
         column("submitted", Type::Time, "when it was submitted"),
         column("started", Type::Time, "when it began"),
         column("ended", Type::Time, "when it ended"),
         column("state", Type::Text, "the scheduler's word for how it ended"),
-        column("source", Type::Text, "who says so: `terrarium`"),
+        column(
+            "source",
+            Type::Text,
+            "who says so: `terrarium`, `xalt`, …, of which only its processes are known; or accounting: `slurm`, `pbs`, `lsf`, `swf`, `djc`",
+        ),
+        column("qos", Type::Text, "Slurm's quality of service"),
+        column(
+            "domain",
+            Type::Text,
+            "field of science, if the accounting says; `domains` says it for projects",
+        ),
+        column("exit_status", Type::Int, "exit status of its script"),
+        column("signal", Type::Int, "signal that ended it"),
+        column("time_limit_s", Type::Long, "time limit, seconds"),
+        column("memory_bytes", Type::Long, "memory allocated on all nodes, bytes"),
+        column(
+            "memory_peak_bytes",
+            Type::Long,
+            "peak of its largest task as far as the scheduler looked, bytes",
+        ),
+        column("cpu_seconds", Type::Double, "CPU time, seconds"),
+        column("hosts", Type::Texts, "its nodes"),
+        column("restarts", Type::Int, "how often it was put back into the queue before"),
+        column("het_id", Type::Text, "the leader of a heterogeneous job"),
+        column("het_offset", Type::Int, "which of its components this is"),
+        column("sluid", Type::Text, "Slurm's unique name of it, from 25.11 on"),
+        column(
+            "holds_from",
+            Type::Time,
+            "processes that name this job_id and began from here on are its; null: from ever",
+        ),
+        column("holds_until", Type::Time, "and those before this; null: for ever"),
+    ],
+};
+
+/// Processes that name no job, and the one that they were in.
+pub const LINKS: Table = Table {
+    name: "links",
+    about: "a process that names no batch job, and the only one that its user had there and then: found by user, node and time when accounting is imported",
+    partitions: &["cluster", "date"],
+    columns: &[
+        CLUSTER,
+        DATE,
+        column("process_id", Type::Long, "the process, in `processes`"),
+        column("scheduler", Type::Text, "as in `jobs`"),
+        column("job_id", Type::Text, "as in `jobs`"),
+    ],
+};
+
+/// Fields of science.
+pub const DOMAINS: Table = Table {
+    name: "domains",
+    about: "a project's field of science, for a time",
+    partitions: &[],
+    columns: &[
+        column("project", Type::Text, "as in `jobs`"),
+        column("domain", Type::Text, "the field"),
+        column("since", Type::Date, "first day; null: always"),
+        column("until", Type::Date, "last day; null: for ever"),
     ],
 };
 
@@ -340,7 +412,11 @@ pub const DAILY: Table = Table {
         column("version", Type::Text, "as in `imports`"),
         column("origin", Type::Text, "as in `imports`"),
         column("environment_class", Type::Text, "as in `processes`"),
-        column("direct", Type::Bool, "some module of it was asked for by the program or the user's own code"),
+        column(
+            "direct",
+            Type::Bool,
+            "some module of it was asked for by the program or the user's own code; null: the source does not tell",
+        ),
         column("processes", Type::Long, "processes"),
         column("modules", Type::Long, "rows in `imports`"),
         column("import_us", Type::Long, "sum over processes of the longest import of the package, µs"),
@@ -349,7 +425,8 @@ pub const DAILY: Table = Table {
 };
 
 /// All of them, in the order in which a batch is committed: what others refer to comes first, sums last.
-pub const TABLES: [&Table; 7] = [&USERS, &ENVIRONMENTS, &PROCESSES, &IMPORTS, &JOBS, &JOB_USAGE, &DAILY];
+pub const TABLES: [&Table; 9] =
+    [&USERS, &DOMAINS, &ENVIRONMENTS, &PROCESSES, &IMPORTS, &JOBS, &JOB_USAGE, &LINKS, &DAILY];
 
 /// The table of this name.
 pub fn table(name: &str) -> Option<&'static Table> {

@@ -69,7 +69,9 @@ impl Store {
         let store = Store { location, objects };
         for table in TABLES {
             if store.has(table).await? {
-                store.check_version(&store.table(table).await?)?;
+                let state = store.table(table).await?;
+                store.check_version(&state)?;
+                store.complete(table, state).await?;
             } else {
                 store.create(table).await?;
             }
@@ -91,6 +93,22 @@ impl Store {
             return Ok(());
         }
         Err(Error::Newer { location: self.location.name(), version: found })
+    }
+
+    /// Gives a table that an earlier version made the columns that came since.
+    async fn complete(&self, table: &'static Table, state: DeltaTable) -> Result<()> {
+        let failed = failed(table.name);
+        let there = state.snapshot().map_err(failed)?.schema();
+        let is_new = |column: &&Arc<arrow::datatypes::Field>| there.field(column.name()).is_none();
+        let new: Vec<_> = table.schema().fields().iter().filter(is_new).cloned().collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let columns: StructType = (&Schema::new(new))
+            .try_into_kernel()
+            .map_err(|error| Error::Rows { table: table.name, source: Box::new(error) })?;
+        let fields: Vec<_> = columns.fields().cloned().collect();
+        state.add_columns().with_fields(fields).await.map(drop).map_err(failed)
     }
 
     async fn create(&self, table: &'static Table) -> Result<()> {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use terrarium_segment::{
-    End, Environment, Extent, Head, Job, Kind, Load, Manager, Module, Package, Process, Usage, Writer,
+    CERTAIN, End, Environment, Extent, Head, Job, Kind, Load, Manager, Module, Package, Process, Usage,
+    Writer,
 };
 use terrarium_usage::check::check;
 use terrarium_usage::commit::{Committed, commit};
@@ -67,6 +68,7 @@ impl Made {
             made_ms: 1,
             terrarium: "0.1.0".into(),
             pseudonyms: false,
+            source: "terrarium".into(),
         };
         let mut writer = Writer::new(Vec::new(), &head).unwrap();
         let package = Package {
@@ -95,7 +97,7 @@ impl Made {
             .map(|(module, importer, direct, took)| Load {
                 module: self.writer.module(module),
                 importer: self.writer.name(importer),
-                direct: *direct,
+                direct: (*direct).into(),
                 took: *took as u32 + 1,
             })
             .collect();
@@ -134,6 +136,9 @@ impl Made {
             is_cut: false,
             exception: None,
             objects,
+            probability: CERTAIN,
+            doubts: Vec::new(),
+            content: 0,
             loads,
         };
         self.writer.process(&process).unwrap();

@@ -20,9 +20,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("terrarium-wire", &[]),
     ("terrarium-spool", &["terrarium-wire"]),
     ("terrarium-segment", &[]),
+    ("terrarium-site", &["terrarium-sys"]),
     (
         "terrarium-collect",
-        &["terrarium-core", "terrarium-sys", "terrarium-segment", "terrarium-spool", "terrarium-wire"],
+        &[
+            "terrarium-core",
+            "terrarium-sys",
+            "terrarium-segment",
+            "terrarium-site",
+            "terrarium-spool",
+            "terrarium-wire",
+        ],
     ),
     (
         "terrarium",

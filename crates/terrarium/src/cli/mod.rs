@@ -85,6 +85,8 @@ pub enum Command {
     Store(collect::EngineArgs),
     /// What the tables answer: top, versions, origins, processes
     Report(collect::EngineArgs),
+    /// Bring in what sites already have: XALT, Customs, snapshots, accounting
+    Import(collect::EngineArgs),
     /// Reads what environments hold, for `collect`.
     #[command(hide = true)]
     CollectReader,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use terrarium_collect::{Collector, Lock, Report, Site, SpoolPass, User};
+use terrarium_collect::{CollectError, Collector, Lock, Report, Site, SpoolPass, User};
 use terrarium_jail::host::Host;
 use terrarium_sys::process::{host_name, user};
 
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &CollectArgs) -> Result<u8, CliError> {
     }
     let spools = spools(args)?;
     let rules = args.rules.clone().or_else(|| Some(RULES.into()).filter(|path: &PathBuf| path.exists()));
-    let site = Site::load(rules.as_deref())?;
+    let site = Site::load(rules.as_deref()).map_err(CollectError::from)?;
     if args.dry_run {
         return dry_run(&spools, &site);
     }
@@ -58,7 +58,8 @@ pub(crate) fn run(args: &CollectArgs) -> Result<u8, CliError> {
 
 /// The site's rules on this node.
 pub(crate) fn site() -> Result<Site, CliError> {
-    Ok(Site::load(Some(Path::new(RULES)).filter(|path| path.exists()))?)
+    let rules = Some(Path::new(RULES)).filter(|path| path.exists());
+    Ok(Site::load(rules).map_err(CollectError::from)?)
 }
 
 /// For whoever runs `terrarium collect-reader`: what environments hold, for a collector that does not want to look itself.
@@ -78,7 +79,7 @@ pub(crate) fn own() -> Result<Option<PathBuf>, CliError> {
         return Ok(None);
     }
     let rules = Some(Path::new(RULES)).filter(|path| path.exists());
-    let mut collector = collector(Site::load_for_oneself(rules)?, &segments);
+    let mut collector = collector(Site::load_for_oneself(rules).map_err(CollectError::from)?, &segments);
     for spool in spools {
         take(&mut collector, &spool, &segments)?;
     }

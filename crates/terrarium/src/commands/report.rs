@@ -1,4 +1,4 @@
-//! `terrarium store` and `terrarium report`: the engine does both. A report on one's own jobs takes in what they have left first.
+//! `terrarium store`, `report` and `import`: the engine does them. A report on one's own jobs takes in what they have left first.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -73,6 +73,12 @@ fn forget_records(words: &[OsString]) -> Result<Option<Vec<OsString>>, CliError>
 pub(crate) fn report(args: &EngineArgs) -> Result<u8, CliError> {
     own_first(&args.rest);
     let words: Vec<OsString> = std::iter::once("report".into()).chain(args.rest.iter().cloned()).collect();
+    engine::become_it(&words)
+}
+
+/// Returns the exit code.
+pub(crate) fn import(args: &EngineArgs) -> Result<u8, CliError> {
+    let words: Vec<OsString> = std::iter::once("import".into()).chain(args.rest.iter().cloned()).collect();
     engine::become_it(&words)
 }
 

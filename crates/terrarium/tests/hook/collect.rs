@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use terrarium_segment::Segment;
+use terrarium_segment::{Direct, Segment};
 
 use crate::support::{directory, hook, numbered, requires, spool, target};
 
@@ -72,7 +72,7 @@ fn yaml(segment: &Segment) -> (Option<String>, Option<String>, String, bool) {
         process.loads.iter().find(|load| segment.modules[load.module as usize].name == "yaml").unwrap();
     let module = &segment.modules[load.module as usize];
     let importer = segment.names[load.importer as usize].clone();
-    (module.distribution.clone(), module.version.clone(), importer, load.direct)
+    (module.distribution.clone(), module.version.clone(), importer, load.direct == Direct::Yes)
 }
 
 fn is_root() -> bool {

@@ -53,6 +53,7 @@ fn print(all: &[Maintained]) -> Result<u8, CliError> {
 /// Returns the exit code.
 pub(crate) async fn forget(args: &ForgetArgs) -> Result<u8, CliError> {
     let store = Store::open(args.store.location()?).await?;
+    super::import::clear(&store).await?;
     let inbox = args.segments.clone().map(Inbox::new);
     let done = maintain::forget(&store, inbox.as_ref(), &args.user).await?;
     let rows: Vec<String> =

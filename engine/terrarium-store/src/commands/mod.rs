@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod commit;
+pub(crate) mod import;
 pub(crate) mod maintain;
 pub(crate) mod report;
 pub(crate) mod schema;

@@ -10,7 +10,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use crate::rules::{Caught, Class, Origin, OwnCode, Pattern, SiteFile, USUAL, Users};
-use crate::{CollectError, User};
+use crate::{SiteError, User};
 
 /// A file of rules is never longer.
 const LONGEST: u64 = 1 << 20;
@@ -23,7 +23,7 @@ const KEY: usize = 32;
 const MOST_PARTS: usize = 64;
 
 /// What is put in the place of own code's names.
-pub(crate) const OWN_CODE: &str = "(own code)";
+pub const OWN_CODE: &str = "(own code)";
 
 /// What a site wants.
 #[derive(Clone, Debug)]
@@ -33,8 +33,10 @@ pub struct Site {
     /// Records of processes without Python are kept too.
     pub other_programs: bool,
     key: Option<Vec<u8>>,
-    pub(crate) scripts: bool,
-    pub(crate) merge_own: bool,
+    /// Names of scripts are kept.
+    pub scripts: bool,
+    /// Own code has no names.
+    pub merge_own: bool,
     origins: Vec<Rule>,
     environments: Vec<(Class, Pattern)>,
 }
@@ -48,19 +50,20 @@ struct Rule {
 
 /// Where something lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Location {
-    pub(crate) origin: Origin,
+pub struct Location {
+    /// What the place is.
+    pub origin: Origin,
     /// Without names of people and projects.
-    pub(crate) path: String,
+    pub path: String,
     /// Which rule says so, for people.
-    pub(crate) rule: String,
+    pub rule: String,
 }
 
 impl Site {
     /// From a file of rules; without one what is usual.
-    pub fn load(path: Option<&Path>) -> Result<Self, CollectError> {
+    pub fn load(path: Option<&Path>) -> Result<Self, SiteError> {
         let Some(path) = path else { return Self::of(SiteFile::default(), Path::new("/")) };
-        let failed = |why: String| CollectError::Rules { path: path.to_owned(), why };
+        let failed = |why: String| SiteError::Rules { path: path.to_owned(), why };
         let mut text = String::new();
         let file = fs::File::open(path).map_err(|e| failed(e.to_string()))?;
         file.take(LONGEST).read_to_string(&mut text).map_err(|e| failed(e.to_string()))?;
@@ -70,28 +73,28 @@ impl Site {
     }
 
     /// For a user's own store: names stay, and so do own code's.
-    pub fn load_for_oneself(path: Option<&Path>) -> Result<Self, CollectError> {
+    pub fn load_for_oneself(path: Option<&Path>) -> Result<Self, SiteError> {
         let mut site = match Self::load(path) {
             // The key is none of the user's business.
-            Err(CollectError::Key { .. }) | Ok(_) => Self::without_key(path)?,
+            Err(SiteError::Key { .. }) | Ok(_) => Self::without_key(path)?,
             Err(error) => return Err(error),
         };
         (site.merge_own, site.scripts) = (false, true);
         Ok(site)
     }
 
-    fn without_key(path: Option<&Path>) -> Result<Self, CollectError> {
+    fn without_key(path: Option<&Path>) -> Result<Self, SiteError> {
         let Some(path) = path else { return Self::load(None) };
         let text = fs::read_to_string(path)
-            .map_err(|e| CollectError::Rules { path: path.to_owned(), why: e.to_string() })?;
+            .map_err(|e| SiteError::Rules { path: path.to_owned(), why: e.to_string() })?;
         let mut rules: SiteFile = toml::from_str(&text)
-            .map_err(|e| CollectError::Rules { path: path.to_owned(), why: e.to_string() })?;
+            .map_err(|e| SiteError::Rules { path: path.to_owned(), why: e.to_string() })?;
         rules.privacy.users = Users::Names;
         Self::of(rules, path)
     }
 
-    fn of(rules: SiteFile, path: &Path) -> Result<Self, CollectError> {
-        let failed = |why: String| CollectError::Rules { path: path.to_owned(), why };
+    fn of(rules: SiteFile, path: &Path) -> Result<Self, SiteError> {
+        let failed = |why: String| SiteError::Rules { path: path.to_owned(), why };
         let mut origins = Vec::new();
         let of_site = rules.origin.iter().map(|rule| (rule.class, rule.path.as_str(), true));
         let usual = USUAL.iter().map(|(class, pattern)| (*class, *pattern, false));
@@ -105,7 +108,7 @@ impl Site {
             .map(|rule| {
                 Ok((rule.class, rule.prefix.parse().map_err(|e| failed(format!("[[environment]] {e}")))?))
             })
-            .collect::<Result<_, CollectError>>()?;
+            .collect::<Result<_, SiteError>>()?;
         let cluster = rules.cluster.unwrap_or_else(|| "local".to_owned());
         let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if cluster.is_empty() || cluster.len() > 64 || !cluster.chars().all(is_name) {
@@ -147,7 +150,7 @@ impl Site {
     }
 
     /// Where a path of this user's process lies.
-    pub(crate) fn locate(&self, user: &User, path: &str) -> Location {
+    pub fn locate(&self, user: &User, path: &str) -> Location {
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         let is_plain = path.starts_with('/') && parts.len() <= MOST_PARTS && !parts.contains(&"..");
         if !is_plain {
@@ -169,8 +172,13 @@ impl Site {
     /// What a rule caught in front, without the names in it; and no part that is the user's name.
     fn relative(&self, user: &User, origin: Origin, caught: &Caught<'_>, parts: &[&str]) -> String {
         let (front, rest) = parts.split_at(caught.depth);
-        let is_own = caught.user.is_none_or(|name| name == user.name)
-            && home_of(user).is_some_and(|home| front.starts_with(&home) || home == front);
+        let is_own = match (home_of(user), caught.user) {
+            // Nobody says where the home is: it is what has the user's name.
+            (None, name) => name == Some(user.name.as_str()),
+            (Some(home), name) => {
+                name.is_none_or(|name| name == user.name) && (front.starts_with(&home) || home == front)
+            }
+        };
         let mut out = String::new();
         match origin {
             Origin::Home if is_own => out.push('~'),
@@ -203,8 +211,18 @@ impl Site {
         if out.is_empty() { "/".to_owned() } else { out }
     }
 
+    /// Whose home a path lies in, as far as the rules tell.
+    pub fn owner<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        if parts.len() > MOST_PARTS {
+            return None;
+        }
+        let homes = self.origins.iter().filter(|rule| matches!(rule.class, Origin::Home | Origin::UserSite));
+        homes.filter_map(|rule| rule.pattern.catches(&parts)?.user).next()
+    }
+
     /// What an environment is, by its prefix; `None`: no rule says so.
-    pub(crate) fn environment(&self, prefix: &str) -> Option<Class> {
+    pub fn environment(&self, prefix: &str) -> Option<Class> {
         let parts: Vec<&str> = prefix.split('/').filter(|part| !part.is_empty()).collect();
         if parts.len() > MOST_PARTS {
             return None;
@@ -216,7 +234,7 @@ impl Site {
     }
 
     /// All rules on origins, in their order, for a dry run.
-    pub(crate) fn rules(&self) -> impl Iterator<Item = (String, &'static str)> {
+    pub fn rules(&self) -> impl Iterator<Item = (String, &'static str)> {
         self.origins.iter().map(|rule| (rule.pattern.to_string(), rule.class.name()))
     }
 }
@@ -239,8 +257,8 @@ fn home<'a>(user: &User, path: &[&'a str]) -> Option<(Origin, Caught<'a>)> {
 }
 
 /// A key that nobody else may read.
-fn read_key(path: &Path) -> Result<Vec<u8>, CollectError> {
-    let failed = |why: &str| CollectError::Key { path: path.to_owned(), why: why.to_owned() };
+fn read_key(path: &Path) -> Result<Vec<u8>, SiteError> {
+    let failed = |why: &str| SiteError::Key { path: path.to_owned(), why: why.to_owned() };
     let file = fs::OpenOptions::new()
         .read(true)
         .custom_flags(terrarium_sys::fds::NO_WAIT)
@@ -265,8 +283,8 @@ fn read_key(path: &Path) -> Result<Vec<u8>, CollectError> {
 }
 
 /// Makes a new key, of random bytes.
-pub fn make_key(path: &Path) -> Result<(), CollectError> {
-    let failed = |error: std::io::Error| CollectError::Key { path: path.to_owned(), why: error.to_string() };
+pub fn make_key(path: &Path) -> Result<(), SiteError> {
+    let failed = |error: std::io::Error| SiteError::Key { path: path.to_owned(), why: error.to_string() };
     let mut key = [0; KEY];
     fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut key)).map_err(failed)?;
     let mut file =
@@ -276,7 +294,7 @@ pub fn make_key(path: &Path) -> Result<(), CollectError> {
 
 /// What rules catch, counted.
 #[derive(Debug, Default)]
-pub(crate) struct Hits {
+pub struct Hits {
     /// By rule: class, how many, and examples.
     by_rule: BTreeMap<String, (Origin, u64, Vec<String>)>,
 }
@@ -285,7 +303,8 @@ pub(crate) struct Hits {
 const EXAMPLES: usize = 3;
 
 impl Hits {
-    pub(crate) fn add(&mut self, location: Location) {
+    /// One more.
+    pub fn add(&mut self, location: Location) {
         let (origin, count, examples) = self.by_rule.entry(location.rule).or_default();
         *origin = location.origin;
         *count += 1;
@@ -295,7 +314,7 @@ impl Hits {
     }
 
     /// A line for each rule, those that caught nothing too.
-    pub(crate) fn lines(&self, site: &Site) -> Vec<String> {
+    pub fn lines(&self, site: &Site) -> Vec<String> {
         let mut lines = vec![format!("{:>9}  {:<11}  {:<32}  examples", "modules", "class", "rule")];
         let line = |rule: &str, class: &str, count: u64, examples: &[String]| {
             format!("{count:>9}  {class:<11}  {rule:<32}  {}", examples.join("  ")).trim_end().to_owned()
@@ -313,9 +332,9 @@ impl Hits {
     }
 }
 
-/// For tests and other modules: a user without a database.
 impl User {
-    pub(crate) fn nobody(uid: u32) -> Self {
+    /// One whom no database knows.
+    pub fn nobody(uid: u32) -> Self {
         User { name: uid.to_string(), group: u32::MAX - 1, home: None::<PathBuf> }
     }
 }
@@ -329,7 +348,7 @@ mod tests {
         User { name: "ada".to_owned(), group: 100, home: Some("/home/ada".into()) }
     }
 
-    fn site(text: &str) -> Result<Site, CollectError> {
+    fn site(text: &str) -> Result<Site, SiteError> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("site.toml");
         fs::write(&path, text).unwrap();

@@ -7,25 +7,35 @@ use serde::Deserialize;
 /// What a rule says of a path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Origin {
+pub enum Origin {
+    /// What the site offers to all.
     Base,
+    /// Other software of the site.
     Site,
+    /// Somebody's home.
     Home,
+    /// A project's directory.
     Project,
+    /// Scratch.
     Scratch,
+    /// In a container.
     Container,
+    /// `~/.local/lib`.
     UserSite,
+    /// A disk or memory of the node.
     NodeLocal,
+    /// The operating system.
     System,
     /// Of the interpreter itself.
     Python,
+    /// No rule says.
     #[default]
     Unknown,
 }
 
 impl Origin {
     /// As tables and rules name it.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Origin::Base => "base",
             Origin::Site => "site",
@@ -45,7 +55,7 @@ impl Origin {
 /// What an environment is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Class {
+pub enum Class {
     /// What the site offers to all.
     Base,
     /// A copy of that: nine in ten of its packages, in the same versions.
@@ -64,7 +74,7 @@ pub(crate) enum Class {
 
 impl Class {
     /// As tables and rules name it.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Class::Base => "base",
             Class::Clone => "clone",
