@@ -53,6 +53,7 @@ test:
 	@echo 'make: the tables and their reports'
 	@$(engine_cargo) test --locked --quiet -- --test-threads=2
 	@tests/python/store-readers target/release/terrarium
+	@tests/python/import_kills.py --kills 8 --runs 2500 --directory "$$(mktemp -d)"
 	@tests/python/exactly_once.py --kills 15 --writers 10 --directory "$$(mktemp -d)"
 	@echo 'make: the same kernel tests on cgroup v2, in a virtual machine'
 	@scripts/test-v2

@@ -28,6 +28,9 @@ _terrarium() {
             terrarium,help)
                 cmd="terrarium__subcmd__help"
                 ;;
+            terrarium,import)
+                cmd="terrarium__subcmd__import"
+                ;;
             terrarium,kernel)
                 cmd="terrarium__subcmd__kernel"
                 ;;
@@ -72,6 +75,9 @@ _terrarium() {
                 ;;
             terrarium__subcmd__help,help)
                 cmd="terrarium__subcmd__help__subcmd__help"
+                ;;
+            terrarium__subcmd__help,import)
+                cmd="terrarium__subcmd__help__subcmd__import"
                 ;;
             terrarium__subcmd__help,kernel)
                 cmd="terrarium__subcmd__help__subcmd__kernel"
@@ -170,7 +176,7 @@ _terrarium() {
 
     case "${cmd}" in
         terrarium)
-            opts="-h -V --help --version run reap show top trial advise limits limits-worker kernel track collect store report collect-reader help"
+            opts="-h -V --help --version run reap show top trial advise limits limits-worker kernel track collect store report import collect-reader help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -274,7 +280,7 @@ _terrarium() {
             return 0
             ;;
         terrarium__subcmd__help)
-            opts="run reap show top trial advise limits limits-worker kernel track collect store report collect-reader help"
+            opts="run reap show top trial advise limits limits-worker kernel track collect store report import collect-reader help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -330,6 +336,20 @@ _terrarium() {
             return 0
             ;;
         terrarium__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        terrarium__subcmd__help__subcmd__import)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -556,6 +576,20 @@ _terrarium() {
         terrarium__subcmd__help__subcmd__trial)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        terrarium__subcmd__import)
+            opts="-V --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -443,6 +443,13 @@ _arguments "${_arguments_options[@]}" : \
 '*::rest -- For the engine; --help tells:_default' \
 && ret=0
 ;;
+(import)
+_arguments "${_arguments_options[@]}" : \
+'-V[Print version]' \
+'--version[Print version]' \
+'*::rest -- For the engine; --help tells:_default' \
+&& ret=0
+;;
 (collect-reader)
 _arguments "${_arguments_options[@]}" : \
 '-h[Print help]' \
@@ -559,6 +566,10 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
+(import)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
 (collect-reader)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
@@ -592,6 +603,7 @@ _terrarium_commands() {
 'collect:Turn records into segments, and segments into tables' \
 'store:The tables\: check, compact, expire, forget, sql, schema' \
 'report:What the tables answer\: top, versions, origins, processes' \
+'import:Bring in what sites already have\: XALT, Customs, snapshots, accounting' \
 'collect-reader:Reads what environments hold, for \`collect\`' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
@@ -628,6 +640,7 @@ _terrarium__subcmd__help_commands() {
 'collect:Turn records into segments, and segments into tables' \
 'store:The tables\: check, compact, expire, forget, sql, schema' \
 'report:What the tables answer\: top, versions, origins, processes' \
+'import:Bring in what sites already have\: XALT, Customs, snapshots, accounting' \
 'collect-reader:Reads what environments hold, for \`collect\`' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
@@ -652,6 +665,11 @@ _terrarium__subcmd__help__subcmd__collect-reader_commands() {
 _terrarium__subcmd__help__subcmd__help_commands() {
     local commands; commands=()
     _describe -t commands 'terrarium help help commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__help__subcmd__import_commands] )) ||
+_terrarium__subcmd__help__subcmd__import_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium help import commands' commands "$@"
 }
 (( $+functions[_terrarium__subcmd__help__subcmd__kernel_commands] )) ||
 _terrarium__subcmd__help__subcmd__kernel_commands() {
@@ -739,6 +757,11 @@ _terrarium__subcmd__help__subcmd__track__subcmd__show_commands() {
 _terrarium__subcmd__help__subcmd__trial_commands() {
     local commands; commands=()
     _describe -t commands 'terrarium help trial commands' commands "$@"
+}
+(( $+functions[_terrarium__subcmd__import_commands] )) ||
+_terrarium__subcmd__import_commands() {
+    local commands; commands=()
+    _describe -t commands 'terrarium import commands' commands "$@"
 }
 (( $+functions[_terrarium__subcmd__kernel_commands] )) ||
 _terrarium__subcmd__kernel_commands() {

@@ -32,7 +32,7 @@ pub use accounts::{Accounts, Batch, sacct_fields};
 pub use gather::Counts;
 pub use snapshot::Mapping;
 pub use terrarium_accounting::Zone;
-pub use unit::{Answers, Day, Doubts, Written};
+pub use unit::{Answers, Day, Doubts, UNIT, Written};
 
 use gather::{Cursor, Gathering, Place};
 use meaning::Source;
@@ -99,6 +99,8 @@ pub struct Options {
     pub work: PathBuf,
     /// Bytes of memory that reading may take.
     pub memory: usize,
+    /// Rows that are committed at once: [`UNIT`].
+    pub unit_rows: u64,
 }
 
 /// How far it is.
@@ -163,6 +165,7 @@ impl Import {
             options.site.clone(),
             what.source(),
             options.cluster.clone(),
+            options.unit_rows,
         )
         .map_err(failed)?;
         Ok(Import {

@@ -11,6 +11,8 @@ pub(crate) struct Lines<'a> {
     buffer: Vec<u8>,
     /// Where the next line begins.
     offset: u64,
+    /// Bytes of the reader's buffer that were handed out.
+    lent: usize,
 }
 
 /// A line that was read.
@@ -23,7 +25,7 @@ pub(crate) enum Line<'a> {
 
 impl<'a> Lines<'a> {
     pub(crate) fn new(reader: &'a mut dyn BufRead, offset: u64) -> Self {
-        Lines { reader, buffer: Vec::new(), offset }
+        Lines { reader, buffer: Vec::new(), offset, lent: 0 }
     }
 
     /// Bytes before the next line.
@@ -33,8 +35,17 @@ impl<'a> Lines<'a> {
 
     /// The next line, and where it begins.
     pub(crate) fn next(&mut self) -> io::Result<Option<(u64, Line<'_>)>> {
+        self.reader.consume(std::mem::take(&mut self.lent));
         self.buffer.clear();
         let began = self.offset;
+        // Most lines are in the reader's buffer as a whole, and need not be copied.
+        let available = self.reader.fill_buf()?;
+        if let Some(end) = memchr::memchr(b'\n', available) {
+            self.lent = end + 1;
+            self.offset += end as u64 + 1;
+            let line = &self.reader.fill_buf()?[..end];
+            return Ok(Some((began, Line::Text(line.strip_suffix(b"\r").unwrap_or(line)))));
+        }
         let mut is_too_long = false;
         loop {
             let available = match self.reader.fill_buf() {

@@ -1,6 +1,6 @@
 //! From what a source says to rows of a segment: the site's rules, pseudonyms and classes, as for our own records.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use sha2::Digest;
 use terrarium_segment::{self as segment, End, Environment, Extent, Kind, Module};
@@ -49,6 +49,9 @@ pub(crate) struct Meaning<'a> {
     /// By person and number of the module.
     known: HashMap<(u32, u32), u32, foldhash::fast::RandomState>,
     prints: Vec<u64>,
+    /// Of each module: number of the prefix that it was loaded from, 1 is none and 0 not looked at.
+    prefix_of: Vec<u32>,
+    prefixes: Vec<String>,
     environments: HashMap<(u32, String, String, bool), Environment>,
 }
 
@@ -76,6 +79,8 @@ impl<'a> Meaning<'a> {
             numbers: HashMap::new(),
             known: HashMap::default(),
             prints: vec![0; joiner.modules.len()],
+            prefix_of: vec![0; joiner.modules.len()],
+            prefixes: Vec::new(),
             environments: HashMap::new(),
         }
     }
@@ -284,10 +289,10 @@ impl<'a> Meaning<'a> {
             .filter(|prefix| !prefix.is_empty())
             .or_else(|| above_bin(&run.called))
             .map(str::to_owned)
-            .or_else(|| site_directories.keys().find(|p| Some(p.as_str()) != exec_prefix).cloned())
+            .or_else(|| site_directories.iter().find(|p| Some(p.as_str()) != exec_prefix).cloned())
             .or_else(|| exec_prefix.map(str::to_owned))?;
         let on_base = site_directories
-            .keys()
+            .iter()
             .any(|other| *other != prefix && self.site.environment(other) == Some(Class::Base))
             || exec_prefix
                 .is_some_and(|exec| exec != prefix && self.site.environment(exec) == Some(Class::Base));
@@ -320,19 +325,31 @@ impl<'a> Meaning<'a> {
         Some(environment)
     }
 
-    /// Prefixes of environments that modules were loaded from, with how many.
-    fn directories(&self, modules: &[u32]) -> BTreeMap<String, usize> {
-        let mut all = BTreeMap::new();
+    /// Prefixes of environments that modules were loaded from.
+    fn directories(&mut self, modules: &[u32]) -> BTreeSet<String> {
+        let mut numbers = BTreeSet::new();
         for module in modules {
-            let path = self.joiner.modules.texts(*module)[1];
-            if let Some(at) = path.find("/lib/python").or_else(|| path.find("/lib64/python"))
-                && path[at..].contains("/site-packages/")
-                && !path[..at].ends_with("/.local")
-            {
-                *all.entry(path[..at].to_owned()).or_default() += 1;
-            }
+            let known = self.prefix_of[*module as usize];
+            let number = if known == 0 { self.prefix(*module) } else { known };
+            numbers.insert(number);
         }
-        all
+        numbers.into_iter().filter(|n| *n > 1).map(|n| self.prefixes[n as usize - 2].clone()).collect()
+    }
+
+    fn prefix(&mut self, module: u32) -> u32 {
+        let path = self.joiner.modules.texts(module)[1];
+        let at = path.find("/lib/python").or_else(|| path.find("/lib64/python"));
+        let is_one =
+            |at: &usize| path[*at..].contains("/site-packages/") && !path[..*at].ends_with("/.local");
+        let number = at.filter(is_one).map_or(1, |at| {
+            let place = self.prefixes.iter().position(|prefix| *prefix == path[..at]).unwrap_or_else(|| {
+                self.prefixes.push(path[..at].to_owned());
+                self.prefixes.len() - 1
+            });
+            place as u32 + 2
+        });
+        self.prefix_of[module as usize] = number;
+        number
     }
 
     fn class(&self, person: &Person, prefix: &str, exec: Option<&str>, on_base: bool) -> Class {

@@ -182,12 +182,10 @@ impl Mapping {
                 Line::Text(line) => match serde_json::from_slice::<Value>(line) {
                     Ok(object) => {
                         let get = |column: &str| {
-                            let path = column.split('.');
-                            let found = object.get(column).or_else(|| {
-                                path.fold(Some(&object), |value, part| {
-                                    value.and_then(|value| value.get(part))
-                                })
-                            });
+                            let mut path = column.split('.');
+                            let found = object
+                                .get(column)
+                                .or_else(|| path.try_fold(&object, |value, part| value.get(part)));
                             found.filter(|value| !value.is_null()).cloned()
                         };
                         if let Err(why) = self.row(&get, into) {

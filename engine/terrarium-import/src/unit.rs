@@ -15,8 +15,8 @@ use terrarium_usage::known::{Before, Known, Loaded};
 use crate::join::Joiner;
 use crate::meaning::{Made, Meaning, Source, record};
 
-/// A unit has so many rows, if it has more than one day.
-const ROWS: u64 = 3_000_000;
+/// A unit has so many rows, or those of a day more.
+pub const UNIT: u64 = 3_000_000;
 
 /// A segment has so many.
 const SEGMENT: u64 = 1_000_000;
@@ -85,6 +85,7 @@ pub(crate) struct Units {
     cluster: Option<String>,
     next: u64,
     rows: u64,
+    most: u64,
     open: BTreeMap<String, Open>,
     sealed: u64,
     pub(crate) written: Written,
@@ -117,6 +118,7 @@ impl Units {
         site: Site,
         source: Source,
         cluster: Option<String>,
+        most: u64,
     ) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
         Ok(Units {
@@ -126,6 +128,7 @@ impl Units {
             cluster,
             next: 0,
             rows: 0,
+            most,
             open: BTreeMap::new(),
             sealed: 0,
             written: Written::default(),
@@ -211,7 +214,7 @@ impl Units {
             }
             self.put(&cluster, made, &meaning)?;
         }
-        if self.rows >= ROWS { self.seal() } else { Ok(None) }
+        if self.rows >= self.most { self.seal() } else { Ok(None) }
     }
 
     fn put(&mut self, cluster: &str, made: Made, meaning: &Meaning<'_>) -> io::Result<()> {

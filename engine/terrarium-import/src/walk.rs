@@ -1,7 +1,7 @@
 //! The files that were named, in one order, and what is in them: compressed files and archives are opened on the way.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,7 +30,8 @@ pub(crate) struct Found {
 
 impl Walk {
     pub(crate) fn new(paths: &[PathBuf]) -> Self {
-        Walk { waiting: vec![paths.to_vec().into_iter()], passed: 0 }
+        let paths: Vec<PathBuf> = paths.to_vec();
+        Walk { waiting: vec![paths.into_iter()], passed: 0 }
     }
 }
 
@@ -145,16 +146,50 @@ fn inside(
     }
 }
 
+/// Passes over what lies between members without copying it anywhere: for small ones that is a third of the work.
+struct Forward<R> {
+    reader: R,
+    at: u64,
+}
+
+impl<R: BufRead> Read for Forward<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.reader.read(buffer)?;
+        self.at += n as u64;
+        Ok(n)
+    }
+}
+
+impl<R: BufRead> Seek for Forward<R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let mut left = match to {
+            SeekFrom::Current(n) => u64::try_from(n).map_err(io::Error::other)?,
+            _ => return Err(io::ErrorKind::Unsupported.into()),
+        };
+        while left > 0 {
+            let available = self.reader.fill_buf()?.len();
+            if available == 0 {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the archive is cut"));
+            }
+            let n = available.min(usize::try_from(left).unwrap_or(usize::MAX));
+            self.reader.consume(n);
+            self.at += n as u64;
+            left -= n as u64;
+        }
+        Ok(self.at)
+    }
+}
+
 fn members(
     archive: &str,
-    reader: impl Read,
+    reader: impl BufRead,
     depth: u32,
     take: &mut dyn FnMut(Name<'_>, Document<'_>) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut bytes = Vec::new();
     let mut name = String::new();
-    let mut archive_reader = tar::Archive::new(reader);
-    for entry in archive_reader.entries()? {
+    let mut archive_reader = tar::Archive::new(Forward { reader, at: 0 });
+    for entry in archive_reader.entries_with_seek()? {
         let mut entry = entry?;
         if !entry.header().entry_type().is_file() {
             continue;

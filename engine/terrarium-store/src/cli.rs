@@ -275,6 +275,9 @@ pub(crate) struct RecordsArgs {
     /// What reading may take before it goes to files
     #[arg(long, value_name = "SIZE", value_parser = crate::commands::size, default_value = "1G")]
     pub(crate) memory: usize,
+    /// Rows that are committed at once, for tests
+    #[arg(long, value_name = "N", default_value_t = terrarium_import::UNIT, hide = true)]
+    pub(crate) unit_rows: u64,
     #[command(flatten)]
     pub(crate) common: ImportCommon,
 }

@@ -37,6 +37,9 @@ pub struct Linked {
     pub found: u64,
 }
 
+/// By cluster and day: process, scheduler and job.
+type Found = BTreeMap<(String, i32), Vec<(i64, String, String)>>;
+
 struct Candidate {
     from: i64,
     until: i64,
@@ -78,7 +81,7 @@ pub async fn link(store: &Store) -> Result<Linked> {
         }
     }
     let mut linked = Linked::default();
-    let mut found: BTreeMap<(String, i32), Vec<(i64, String, String)>> = BTreeMap::new();
+    let mut found = Found::new();
     for (cluster, (first, last)) in days {
         let mut from = first;
         while from <= last {
@@ -96,7 +99,7 @@ async fn span(
     cluster: &str,
     (from, until): (i32, i32),
     linked: &mut Linked,
-    found: &mut BTreeMap<(String, i32), Vec<(i64, String, String)>>,
+    found: &mut Found,
 ) -> Result<()> {
     let of_cluster = format!("cluster = '{}'", cluster.replace('\'', "''"));
     let (names, jobs) = jobs(session, &of_cluster, (from, until)).await?;
@@ -172,7 +175,7 @@ async fn jobs(session: &Session, of_cluster: &str, (from, until): (i32, i32)) ->
 }
 
 /// Writes the days that differ from what is there.
-async fn put(store: &Store, found: BTreeMap<(String, i32), Vec<(i64, String, String)>>) -> Result<()> {
+async fn put(store: &Store, found: Found) -> Result<()> {
     let table = &schema::LINKS;
     let state = store.table(table).await?;
     let mut there: BTreeMap<(String, String), Vec<_>> = BTreeMap::new();

@@ -119,7 +119,16 @@ pub(crate) fn take(bytes: &[u8], host: &str, into: &mut Joiner) -> Result<Was, S
 }
 
 fn take_at(bytes: &[u8], host: &str, into: &mut Joiner, depth: u32) -> Result<Was, String> {
-    let record: Record<'_> = serde_json::from_slice(bytes).map_err(|error| format!("no JSON: {error}"))?;
+    // Once for all of it, which is quicker than for each text.
+    let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
+    if let Some(package) = Package::plain(text) {
+        into.module(package.run, package.name, package.path, "");
+        if !package.python.is_empty() {
+            into.python(package.run, package.python);
+        }
+        return Ok(Was::Package);
+    }
+    let record: Record<'_> = serde_json::from_str(text).map_err(|error| format!("no JSON: {error}"))?;
     if let Some(name) = record.package_name.get() {
         let key = uuid(record.xalt_run_uuid.raw()).ok_or("a package without an `xalt_run_uuid`")?;
         into.module(key, name, record.package_path.raw(), "");
@@ -140,6 +149,61 @@ fn take_at(bytes: &[u8], host: &str, into: &mut Joiner, depth: u32) -> Result<Wa
         }
         _ => Err("neither a run, a package nor a link".to_owned()),
     }
+}
+
+/// A package's record, of which there are hundreds for each other one.
+#[derive(Debug, PartialEq, Eq)]
+struct Package<'a> {
+    run: u128,
+    name: &'a str,
+    path: &'a str,
+    python: &'a str,
+}
+
+impl<'a> Package<'a> {
+    /// As XALT writes them: an object of plain texts. Anything else is for the real parser.
+    fn plain(text: &'a str) -> Option<Self> {
+        let bytes = text.trim_ascii_end().as_bytes();
+        let bytes = bytes.strip_prefix(b"{")?.strip_suffix(b"}")?;
+        if memchr::memchr(b'\\', bytes).is_some() {
+            return None;
+        }
+        let (mut run, mut name, mut path, mut python) = (None, None, "", "");
+        let mut at = 0;
+        loop {
+            let key = quoted(text, bytes, &mut at)?;
+            if bytes.get(at) != Some(&b':') {
+                return None;
+            }
+            at += 1;
+            let value = quoted(text, bytes, &mut at)?;
+            match key {
+                "crc" | "program" => {}
+                "xalt_run_uuid" => run = uuid(value),
+                "package_version" => python = value.trim(),
+                "package_name" => name = Some(value.trim()),
+                "package_path" => path = value,
+                _ => return None,
+            }
+            match bytes.get(at) {
+                Some(b',') => at += 1,
+                None => break,
+                Some(_) => return None,
+            }
+        }
+        Some(Package { run: run?, name: name.filter(|name| !name.is_empty())?, path, python })
+    }
+}
+
+/// The text in quotes that begins here; `bytes` are those of `text` behind its first.
+fn quoted<'a>(text: &'a str, bytes: &[u8], at: &mut usize) -> Option<&'a str> {
+    if bytes.get(*at) != Some(&b'"') {
+        return None;
+    }
+    let from = *at + 1;
+    let until = from + memchr::memchr(b'"', &bytes[from..])?;
+    *at = until + 1;
+    text.get(from + 1..until + 1)
 }
 
 fn run(record: &Record<'_>, texts: &Texts<'_>, host: &str, into: &mut Joiner) -> Result<Was, String> {
@@ -272,7 +336,8 @@ fn version_in(text: &str) -> Option<String> {
 
 /// Extensions of Python are modules.
 pub(crate) fn is_extension(name: &str) -> bool {
-    name.contains(".cpython-") || name.contains(".abi3.")
+    let tag = name.strip_suffix(".so").and_then(|stem| stem.rsplit('.').next());
+    tag.is_some_and(|tag| tag.starts_with("cpython-") || tag == "abi3")
 }
 
 /// A UUID in its usual form.
@@ -299,6 +364,35 @@ pub(crate) fn uuid(text: &str) -> Option<u128> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    proptest::proptest! {
+        /// What is read the quick way is what the real parser reads.
+        #[test]
+        fn the_quick_way_reads_the_same(name in ".{0,12}", path in ".{0,30}", version in "[0-9. ]{0,6}", blanks in "[ \n]{0,2}") {
+            let id = "01a200be-e27b-77ac-9099-7ab68f0925c6";
+            let record = serde_json::json!({
+                "crc": "0x1", "program": "python", "xalt_run_uuid": id, "package_version": version, "package_name": name,
+                "package_path": path
+            });
+            let text = record.to_string() + &blanks;
+            let parsed: Record<'_> = serde_json::from_str(&text).unwrap();
+            match Package::plain(&text) {
+                Some(package) => {
+                    proptest::prop_assert_eq!(Some(package.name), parsed.package_name.get());
+                    proptest::prop_assert_eq!(package.path, parsed.package_path.raw());
+                    proptest::prop_assert_eq!(package.python, parsed.package_version.get().unwrap_or_default());
+                    proptest::prop_assert_eq!(Some(package.run), uuid(id));
+                }
+                None => proptest::prop_assert!(parsed.package_name.get().is_none() || text.contains('\\')),
+            }
+        }
+
+        #[test]
+        fn no_text_panics(text in "\\{?[\"a-z:,{}\\\\é]{0,40}") {
+            let _ = Package::plain(&text);
+            let _ = take(text.as_bytes(), "", &mut Joiner::default());
+        }
+    }
 
     #[test]
     fn command_lines() {
@@ -336,5 +430,7 @@ mod tests {
         }
         assert_eq!(version_in("3.11.so.1.0").as_deref(), Some("3.11"));
         assert_eq!(version_in("3.so"), None);
+        assert!(is_extension("_backend.cpython-311-x86_64-linux-gnu.so") && is_extension("x.abi3.so"));
+        assert!(!is_extension("libcudart.so.12") && !is_extension("libm.so"));
     }
 }

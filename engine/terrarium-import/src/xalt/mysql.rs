@@ -132,9 +132,12 @@ fn named(text: &[u8]) -> (Option<Columns>, &[u8]) {
     (Some(columns.collect()), &list[end + 1..])
 }
 
+/// A value; none is NULL.
+type Value<'a> = Option<Cow<'a, [u8]>>;
+
 struct Row<'a> {
     columns: &'a Columns,
-    values: Vec<Option<Cow<'a, [u8]>>>,
+    values: Vec<Value<'a>>,
 }
 
 impl Row<'_> {
@@ -240,7 +243,7 @@ impl<'a> Values<'a> {
     }
 
     /// The next `(…)`; none at the `;`.
-    fn row(&mut self) -> Result<Option<Vec<Option<Cow<'a, [u8]>>>>, &'static str> {
+    fn row(&mut self) -> Result<Option<Vec<Value<'a>>>, &'static str> {
         loop {
             match self.peek() {
                 Some(b'(') => break,
@@ -264,7 +267,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    fn value(&mut self) -> Result<Option<Cow<'a, [u8]>>, &'static str> {
+    fn value(&mut self) -> Result<Value<'a>, &'static str> {
         if self.text[self.at..].starts_with(b"_binary ") {
             self.at += 8;
         }

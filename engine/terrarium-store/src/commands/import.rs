@@ -110,6 +110,7 @@ impl Work {
             scheduler,
             work: self.directory.clone(),
             memory: memory / 8 * FOR_READING,
+            unit_rows: terrarium_import::UNIT,
         }
     }
 
@@ -226,7 +227,8 @@ fn private(directory: &Path) -> std::io::Result<()> {
 
 async fn records(what: What, args: &RecordsArgs) -> Result<u8, CliError> {
     let mut work = Work::begin(&args.common).await?;
-    let mut import = Import::open(what, &args.paths, work.options(args.memory, args.scheduler.clone()))?;
+    let options = Options { unit_rows: args.unit_rows, ..work.options(args.memory, args.scheduler.clone()) };
+    let mut import = Import::open(what, &args.paths, options)?;
     if import.goes_on() && !work.is_quiet {
         note("note: goes on with an import of the same that was interrupted");
     }
