@@ -629,6 +629,61 @@ fn snapshots_and_customs() {
 }
 
 #[test]
+fn reports_do_not_say_what_was_not_told() {
+    let place = Place::new();
+    place.import(&["xalt", text(&place.xalt().join("file_toplevel_tacc"))]);
+    let output =
+        place.run(&["report", "top", "--since", "2026-11-01", "--until", "2026-11-30", "--format", "csv"]);
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.starts_with("package,users,direct,indirect,not_told,processes,import_s"), "{table}");
+    assert!(table.lines().any(|line| line == "numpy,4,0,0,4,6,"), "{table}");
+    let output = place.run(&["report", "top", "--since", "2026-11-01", "--until", "2026-11-30"]);
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(table.contains("do not tell all"), "{table}");
+}
+
+/// A stand-in for sacct: what it is asked for it has, from a file.
+#[test]
+fn sacct_is_asked_for_epochs_and_a_safe_delimiter() {
+    let place = Place::new();
+    fs::create_dir(place.at("bin")).unwrap();
+    let rows = SACCT.replace('|', "\u{1f}").replace("acctx", "a|c");
+    fs::write(place.at("rows"), rows).unwrap();
+    let script = format!(
+        "#!/bin/sh\nif [ \"$1\" = --helpformat ]; then echo 'JobID JobIDRaw User Account State Start End'; exit; fi\n\
+         echo \"$SLURM_TIME_FORMAT $*\" >'{}'\n[ -e '{}' ] && {{ echo 'sacct: error: no database' >&2; exit 1; }}\ncat '{}'\n",
+        place.at("asked").display(),
+        place.at("fail").display(),
+        place.at("rows").display()
+    );
+    let sacct = place.at("bin/sacct");
+    fs::write(&sacct, script).unwrap();
+    assert!(Command::new("chmod").arg("755").arg(&sacct).status().unwrap().success());
+    let run = || {
+        Command::new(env!("CARGO_BIN_EXE_terrarium-store"))
+            .args(["import", "slurm", "--since", "30d", "--json"])
+            .env("PATH", format!("{}:/usr/bin:/bin", place.at("bin").display()))
+            .env("TERRARIUM_STORE", place.at("store"))
+            .env("HOME", place.0.path())
+            .output()
+            .unwrap()
+    };
+    let output = run();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let asked = fs::read_to_string(place.at("asked")).unwrap();
+    assert!(asked.starts_with("%s ") && asked.contains("now-30days") && asked.contains('\u{1f}'), "{asked}");
+    assert!(
+        asked.contains("--duplicates") && asked.contains("JobID,JobIDRaw,User,Account,State,Start,End"),
+        "{asked}"
+    );
+    assert_eq!(place.sql("SELECT job_id, project FROM jobs ORDER BY job_id LIMIT 1"), ["777,a|c"]);
+    fs::write(place.at("fail"), "").unwrap();
+    let output = run();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(125) && said.contains("no database"), "{said}");
+}
+
+#[test]
 fn an_import_that_cannot_begin_says_why() {
     let place = Place::new();
     for (words, word) in [

@@ -13,8 +13,8 @@
 WITH loaded AS (
   SELECT * FROM imports
   WHERE date BETWEEN DATE '{since}' AND DATE '{until}' AND origin <> 'python' AND package <> '(own code)'
-  -- What code makes at run time belongs to nothing that was installed.
-    AND NOT (origin = 'unknown' AND distribution IS NULL)
+  -- What code makes at run time belongs to nothing that was installed; imported records may not tell where a library lay.
+    AND NOT (origin = 'unknown' AND distribution IS NULL AND direct IS NOT NULL)
 ),
 each AS (
   SELECT package, distribution, version, process_id, bool_or(direct) AS direct, count(*) AS modules, max(took_us) AS took_us
