@@ -13,6 +13,7 @@ mod join;
 mod json;
 mod lines;
 mod meaning;
+mod module;
 mod snapshot;
 mod times;
 mod unit;

@@ -3,10 +3,12 @@
 use std::collections::{BTreeSet, HashMap};
 
 use sha2::Digest;
-use terrarium_segment::{self as segment, End, Environment, Extent, Kind, Module};
-use terrarium_site::{Class, OWN_CODE, Origin, Site, User};
+use terrarium_segment::{self as segment, End, Environment, Extent, Module};
+use terrarium_site::{Class, Origin, Site, User};
 
+use crate::intern::Interner;
 use crate::join::{Entry, Joiner, Modules, Run};
+use crate::module::{self, Place};
 
 /// Texts that are kept have at most so many bytes.
 const LONGEST: usize = 1024;
@@ -46,13 +48,26 @@ pub(crate) struct Meaning<'a> {
     /// Rows of modules, each once.
     modules: Vec<Module>,
     numbers: HashMap<Module, u32>,
-    /// By person and number of the module.
+    /// Of each module, once it was looked at.
+    shapes: Vec<Option<Shape>>,
+    directories: Interner<1>,
+    /// By person and directory: number of the location.
+    located: HashMap<(u32, u32), u32, foldhash::fast::RandomState>,
+    locations: Vec<Place>,
+    /// By module and location: number of the row.
     known: HashMap<(u32, u32), u32, foldhash::fast::RandomState>,
     prints: Vec<u64>,
     /// Of each module: number of the prefix that it was loaded from, 1 is none and 0 not looked at.
     prefix_of: Vec<u32>,
     prefixes: Vec<String>,
     environments: HashMap<(u32, String, String, bool), Environment>,
+}
+
+/// What of a module does not depend on who loads it.
+#[derive(Clone, Copy)]
+struct Shape {
+    /// Number of the directory that it was found in.
+    directory: Option<u32>,
 }
 
 #[derive(Clone)]
@@ -77,6 +92,10 @@ impl<'a> Meaning<'a> {
             users: HashMap::new(),
             modules: Vec::new(),
             numbers: HashMap::new(),
+            shapes: vec![None; joiner.modules.len()],
+            directories: Interner::default(),
+            located: HashMap::default(),
+            locations: Vec::new(),
             known: HashMap::default(),
             prints: vec![0; joiner.modules.len()],
             prefix_of: vec![0; joiner.modules.len()],
@@ -249,13 +268,41 @@ impl<'a> Meaning<'a> {
     }
 
     fn row(&mut self, person: &Person, module: u32) -> u32 {
-        if let Some(number) = self.known.get(&(person.number, module)) {
+        let shape = self.shapes[module as usize].unwrap_or_else(|| self.shape(module));
+        // Thousands of people load the same from the same place: what it is, is found out once.
+        let location = shape.directory.map_or(0, |directory| self.location(person, directory));
+        if let Some(number) = self.known.get(&(module, location)) {
             return *number;
         }
         let [name, path, version] = self.joiner.modules.texts(module);
-        let row = module_row(self.site, &person.user, name, path, version);
-        let number = self.number(row);
-        self.known.insert((person.number, module), number);
+        let place = (location != 0).then(|| &self.locations[location as usize - 1]);
+        let number = self.number(module::row(name, path, version, place, self.site.merge_own));
+        self.known.insert((module, location), number);
+        number
+    }
+
+    fn shape(&mut self, module: u32) -> Shape {
+        let [name, path, _] = self.joiner.modules.texts(module);
+        let directory = module::directory(name, path).map(|directory| self.directories.of([directory]));
+        let shape = Shape { directory };
+        self.shapes[module as usize] = Some(shape);
+        shape
+    }
+
+    /// What a directory is to a person: the number of it, from 1.
+    fn location(&mut self, person: &Person, directory: u32) -> u32 {
+        if let Some(number) = self.located.get(&(person.number, directory)) {
+            return *number;
+        }
+        let found = self.site.locate(&person.user, self.directories.texts(directory)[0]);
+        let place = (found.origin, cut(&found.path));
+        let known = self.locations.iter().position(|known| *known == place);
+        let number = known.unwrap_or_else(|| {
+            self.locations.push(place);
+            self.locations.len() - 1
+        }) as u32
+            + 1;
+        self.located.insert((person.number, directory), number);
         number
     }
 
@@ -282,7 +329,7 @@ impl<'a> Meaning<'a> {
         python: &str,
         modules: &[u32],
     ) -> Option<Environment> {
-        let site_directories = self.directories(modules);
+        let site_directories = self.loaded_from(modules);
         let exec_prefix = above_bin(&run.program);
         // A virtual environment is called by its own path, and its packages lie in it.
         let prefix = Some(run.prefix.as_str())
@@ -326,7 +373,7 @@ impl<'a> Meaning<'a> {
     }
 
     /// Prefixes of environments that modules were loaded from.
-    fn directories(&mut self, modules: &[u32]) -> BTreeSet<String> {
+    fn loaded_from(&mut self, modules: &[u32]) -> BTreeSet<String> {
         let mut numbers = BTreeSet::new();
         for module in modules {
             let known = self.prefix_of[*module as usize];
@@ -367,91 +414,6 @@ impl<'a> Meaning<'a> {
             _ => Class::OwnPython,
         }
     }
-}
-
-/// A module by its name and its file.
-fn module_row(site: &Site, user: &User, name: &str, path: &str, version: &str) -> Module {
-    let name = cut(name);
-    let version = Some(cut(version)).filter(|version| !version.is_empty());
-    let row = |name: String, origin: Origin, place: String, kind: Kind| Module {
-        name,
-        distribution: None,
-        version: version.clone(),
-        origin: origin.name().to_owned(),
-        place,
-        kind,
-    };
-    if !path.starts_with('/') {
-        let kind = match path {
-            "built-in" | "builtin" => Kind::BuiltIn,
-            "frozen" => Kind::NoFile,
-            _ => Kind::Unknown,
-        };
-        let origin = if kind == Kind::Unknown { Origin::Unknown } else { Origin::Python };
-        return row(name, origin, String::new(), kind);
-    }
-    let file = path.rsplit('/').next().unwrap_or_default();
-    let kind = match file.rsplit('.').next() {
-        Some("so" | "pyd") => Kind::Extension,
-        Some("py" | "pyc" | "pyo") => Kind::File,
-        _ => Kind::Unknown,
-    };
-    let installed = ["/site-packages/", "/dist-packages/"]
-        .iter()
-        .filter_map(|mark| path.find(mark).map(|at| at + mark.len() - 1));
-    if let Some(end) = installed.min() {
-        let location = site.locate(user, &path[..end]);
-        let (distribution, of_egg) = egg(&path[end..]);
-        let mut row = row(name, location.origin, cut(&location.path), kind);
-        row.distribution = distribution;
-        row.version = row.version.or(of_egg);
-        return row;
-    }
-    if is_standard(path) {
-        return row(name, Origin::Python, String::new(), kind);
-    }
-    let directory = above(path, &name);
-    let location = site.locate(user, directory);
-    let is_own = matches!(
-        location.origin,
-        Origin::Home | Origin::Project | Origin::Scratch | Origin::NodeLocal | Origin::Unknown
-    );
-    match is_own && site.merge_own {
-        true => row(OWN_CODE.to_owned(), location.origin, String::new(), kind),
-        false => row(name, location.origin, cut(&location.path), kind),
-    }
-}
-
-/// `…/lib/python3.11/json/__init__.py` is the interpreter's own.
-fn is_standard(path: &str) -> bool {
-    ["/lib/python", "/lib64/python"].iter().any(|mark| {
-        path.find(mark).is_some_and(|at| {
-            let rest = &path[at + mark.len()..];
-            let version = rest.split('/').next().unwrap_or_default();
-            version.starts_with(|c: char| c.is_ascii_digit())
-                && version.chars().all(|c| c.is_ascii_digit() || c == '.')
-        })
-    })
-}
-
-/// Name and version of `/numpy-1.26.4-py3.11-linux-x86_64.egg/…`.
-fn egg(path: &str) -> (Option<String>, Option<String>) {
-    let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
-    let Some(stem) = first.strip_suffix(".egg") else { return (None, None) };
-    let mut parts = stem.split('-');
-    (parts.next().map(cut), parts.next().map(cut))
-}
-
-/// The directory that a module was found in: above as many directories as its name has parts.
-fn above<'a>(path: &'a str, name: &str) -> &'a str {
-    let parts = name.split('.').count();
-    let file = path.rsplit('/').next().unwrap_or_default();
-    let ups = parts + usize::from(file.starts_with("__init__."));
-    let mut directory = path;
-    for _ in 0..ups {
-        directory = directory.rsplit_once('/').map_or("", |(above, _)| above);
-    }
-    if directory.is_empty() { "/" } else { directory }
 }
 
 /// `/opt/conda` of `/opt/conda/bin/python3.11`.
@@ -497,46 +459,6 @@ mod tests {
         let path = directory.path().join("site.toml");
         std::fs::write(&path, rules).unwrap();
         Site::load(Some(&path)).unwrap()
-    }
-
-    fn at(path: &str, name: &str) -> (String, String, String) {
-        let site = site("[[origin]]\nclass = 'base'\npath = '/soft/applications/conda/*'\n");
-        let user = User { name: "alice".into(), group: 0, home: None };
-        let row = module_row(&site, &user, name, path, "");
-        (row.name, row.origin, row.place)
-    }
-
-    #[test]
-    fn where_modules_lie() {
-        let base = "/soft/applications/conda/2026/lib/python3.11";
-        for (path, name, expected) in [
-            (
-                format!("{base}/site-packages/scipy/__init__.py"),
-                "scipy",
-                ("scipy", "base", format!("{base}/site-packages")),
-            ),
-            (format!("{base}/json/decoder.py"), "json.decoder", ("json.decoder", "python", String::new())),
-            (
-                "/home/alice/.conda/envs/a/lib/python3.11/site-packages/x/y.py".into(),
-                "x.y",
-                ("x.y", "home", "~/.conda/envs/a/lib/python3.11/site-packages".into()),
-            ),
-            (
-                "/home/bob/v/lib/python3.11/site-packages/x.py".into(),
-                "x",
-                ("x", "home", "{home}/v/lib/python3.11/site-packages".into()),
-            ),
-            ("/home/alice/run/helper/__init__.py".into(), "helper", ("(own code)", "home", String::new())),
-            ("built-in".into(), "sys", ("sys", "python", String::new())),
-            (String::new(), "numpy", ("numpy", "unknown", String::new())),
-            ("/cvmfs/python/3.8.2/lib/python3.8/gzip.py".into(), "gzip", ("gzip", "python", String::new())),
-        ] {
-            let (name_is, origin, place) = at(&path, name);
-            assert_eq!((name_is.as_str(), origin.as_str(), place), expected, "{path}");
-        }
-        assert_eq!(above("/a/b/pkg/sub/__init__.py", "pkg.sub"), "/a/b");
-        assert_eq!(above("/a/b/pkg/mod.py", "pkg.mod"), "/a/b");
-        assert_eq!(egg("/numpy-1.26.4-py3.11.egg/numpy/__init__.py").1.as_deref(), Some("1.26.4"));
     }
 
     #[test]
