@@ -123,7 +123,7 @@ def main():
             run = subprocess.run(["taskset", "-c", "0", str(duckdb), "-c", DUCKDB, str(data / "lines.jsonl.zst")],
                                  env=environment, stdout=subprocess.PIPE)
             if run.returncode == 0:
-                rates.setdefault("duckdb, lines into memory, no join", []).append(counts["packages"] / float(run.stdout))
+                rates.setdefault("duckdb, lines into memory, no join", []).append(counts["packages"] / float(run.stdout.split()[-1]))
     shutil.rmtree(args.directory / "store", ignore_errors=True)
     result = {name: {"median": round(statistics.median(all)), "all": [round(rate) for rate in all]} for name, all in rates.items()}
     print(json.dumps({**counts, "packages_a_second": result, "peak_bytes": memory}))

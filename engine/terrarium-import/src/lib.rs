@@ -302,6 +302,10 @@ impl Import {
     pub fn next_day(&mut self) -> Result<Option<Day>, ImportError> {
         let Some(date) = self.days.next() else { return Ok(None) };
         let joiner = match self.in_memory.remove(&date) {
+            // All of it: no need of another copy.
+            Some(places) if places.len() == self.gathering.joiner.entries.len() => {
+                std::mem::take(&mut self.gathering.joiner)
+            }
             Some(places) => {
                 let whole = &self.gathering.joiner;
                 let entries = places.iter().map(|place| &whole.entries[*place as usize]);

@@ -27,7 +27,7 @@ use crate::out::{bytes, counted, note, printable, progress, progress_end, result
 const RULES: &str = "/etc/terrarium/site.toml";
 
 /// Of the memory that may be taken, reading has so much, in eighths: the rest is for writing a day and committing it.
-const FOR_READING: usize = 3;
+const FOR_READING: usize = 2;
 
 /// Returns the exit code: 1 if something was refused.
 pub(crate) async fn run(args: &ImportArgs) -> Result<u8, CliError> {
