@@ -8,7 +8,7 @@ use crate::commands::time;
 
 /// The tables of what Python jobs load.
 #[derive(Debug, Parser)]
-#[command(name = "terrarium store", version, propagate_version = true)]
+#[command(name = "terrarium store", bin_name = "terrarium store", version, propagate_version = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -40,7 +40,7 @@ pub(crate) enum Command {
     Sql(SqlArgs),
     /// Print tables and columns
     Schema(SchemaArgs),
-    /// Bring in what others recorded; `terrarium import`
+    /// Bring in what others recorded: XALT, Customs, snapshots, accounting
     #[command(name = "import", after_help = IMPORT_AFTER)]
     Import(ImportArgs),
     /// What the tables answer; `terrarium report`
@@ -336,8 +336,8 @@ Examples:
   terrarium import pbs /var/spool/pbs/server_priv/accounting --zone -06:00
   terrarium import domains projects.csv
 
-The same may be imported again: nothing is doubled. Interrupted, the same command goes on. Exit status: 0, or 1 if something was
-refused, or 125.";
+The same may be imported again: nothing is doubled. Interrupted, the same command goes on.
+Exit status: 0, or 1 if something was refused, or 125.";
 
 const SQL_AFTER: &str = "\
 Examples:
