@@ -14,6 +14,8 @@ pub struct Tick {
 /// From 0 to the first round number that is not below `reach`; at most seven ticks. The last is the top of the scale.
 pub fn values(quantity: Quantity, reach: f64) -> Vec<Tick> {
     let reach = if reach.is_finite() && reach > 0.0 { reach } else { 1.0 };
+    // The round number above it is a number, too.
+    let reach = reach.min(f64::MAX / 16.0);
     let step =
         if quantity.is_binary() { binary_step(reach) } else { decimal_step(reach, quantity.is_whole()) };
     let count = (reach / step - 1e-9).ceil().max(1.0) as usize;
@@ -103,6 +105,15 @@ mod tests {
 
     fn labels(ticks: &[Tick]) -> Vec<&str> {
         ticks.iter().map(|t| t.label.as_str()).collect()
+    }
+
+    #[test]
+    fn the_largest_number_has_ticks() {
+        for quantity in [Quantity::Bytes, Quantity::Cpus] {
+            for reach in [f64::MAX, 1.451_059_228_991_082_2e308, f64::MIN_POSITIVE] {
+                assert!(values(quantity, reach).iter().all(|tick| tick.value.is_finite()), "{reach}");
+            }
+        }
     }
 
     #[test]
