@@ -80,6 +80,17 @@ def write(directory, packages):
     return counts
 
 
+def resident_peak(pid):
+    """Bytes. What wait4 tells holds the memory of this script too, from before the program was executed."""
+    try:
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 0
+
+
 DUCKDB = """
 import duckdb, sys, time
 duckdb.execute("SET threads = 1")
@@ -112,13 +123,16 @@ def main():
             command = ["taskset", "-c", "0", str(program), "import", "xalt", str(data / name), "--store", str(store), "--json"]
             began = time.monotonic()
             process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
-            said = json.loads(process.stdout.read())
-            _, status, usage = os.wait4(process.pid, 0)
+            peak = 0
+            while process.poll() is None:
+                peak = max(peak, resident_peak(process.pid))
+                time.sleep(0.02)
             seconds = time.monotonic() - began
+            status, said = process.returncode, json.loads(process.stdout.read())
             if status != 0 or said["read"]["packages"] != counts["packages"]:
                 sys.exit(f"{name}: status {status}, {said}")
             rates.setdefault(name, []).append(counts["packages"] / seconds)
-            memory[name] = max(memory.get(name, 0), usage.ru_maxrss * 1024)
+            memory[name] = max(memory.get(name, 0), peak)
         if duckdb.exists():
             run = subprocess.run(["taskset", "-c", "0", str(duckdb), "-c", DUCKDB, str(data / "lines.jsonl.zst")],
                                  env=environment, stdout=subprocess.PIPE)
