@@ -12,6 +12,7 @@
 mod answer;
 mod build;
 mod merge;
+mod pairs;
 mod part;
 mod select;
 mod set;
@@ -20,6 +21,7 @@ mod wire;
 pub use answer::{Answer, AskedOf, DURATIONS, Dimension, Group, Loads, Question, Value, answer, in_threads, loads};
 pub use build::{Builder, JobFacts, Package, ProcessFacts};
 pub use merge::merge;
+pub use pairs::{Pair, pairs};
 pub use part::{Asked, JobDays, Key, Part, Runs};
 pub use select::{Completeness, Field, Filter, completeness};
 pub use set::Set;

@@ -48,7 +48,43 @@ pub fn merge(of: &[AskedOf<'_>]) -> Part {
     into.job_days = columns(parts, &texts, &order, first);
     into.libraries = runs(parts, &texts, &places, |part| &part.libraries);
     into.others = runs(parts, &texts, &places, |part| &part.others);
+    without_unused(&mut into);
     into
+}
+
+/// Removes texts that nothing refers to: they came with days that are left out, maybe because somebody wants to be forgotten.
+fn without_unused(part: &mut Part) {
+    let mut is_used = vec![false; part.texts.len()];
+    is_used[0] = true;
+    let each = |part: &mut Part, with: &mut dyn FnMut(&mut u32)| {
+        let of = &mut part.job_days;
+        for column in [&mut of.project, &mut of.domain, &mut of.queue, &mut of.load_origin] {
+            column.iter_mut().for_each(&mut *with);
+        }
+        for key in part.libraries.keys.iter_mut().chain(&mut part.others.keys) {
+            for text in [&mut key.package, &mut key.distribution, &mut key.version, &mut key.origin, &mut key.class] {
+                with(text);
+            }
+        }
+    };
+    each(part, &mut |text| is_used[*text as usize] = true);
+    if is_used.iter().all(|used| *used) {
+        return;
+    }
+    let mut next = 0;
+    let numbers: Vec<u32> = is_used
+        .iter()
+        .map(|used| {
+            next += u32::from(*used);
+            next.saturating_sub(1)
+        })
+        .collect();
+    each(part, &mut |text| *text = numbers[*text as usize]);
+    let mut at = 0;
+    part.texts.retain(|_| {
+        at += 1;
+        is_used[at - 1]
+    });
 }
 
 /// By user, queue and project; below that, those that loaded the same follow each other. Those two are compared as texts: numbers of

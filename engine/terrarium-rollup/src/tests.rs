@@ -300,6 +300,11 @@ fn days_that_are_elsewhere_are_left_out() {
     let all = [process(0), process(1), process(2)];
     let month = merged(&parts(&all));
     let day = parts(&[Process { user: 9, ..process(1) }]);
+    let without = merge(&[(&month, Some(&[20_000]))]);
+    assert_eq!((without.days.len(), without.job_days.len()), (1, 1));
+    let named = |part: &Part| part.texts.iter().any(|text| text == "lib5");
+    let month = merge(&[(&month, None), (&parts(&[Process { loads: vec![(5, 0, 1)], ..process(4) }])[0], None)]);
+    assert!(named(&month) && !named(&merge(&[(&month, Some(&[20_000, 20_001, 20_002]))])), "no name stays");
     let question = Question { dimensions: vec![Dimension::Package], ..Question::default() };
     let asked = [(&month, Some(&[20_000, 20_002][..])), (&day[0], None)];
     let group = &answer(&asked, &Filter::default(), &question)[0];
@@ -343,4 +348,22 @@ fn loads_count_where_they_come_from() {
     // Job 2 has 3 nodes: an hour on each, and half an hour on one.
     assert_eq!(of("home").node_hours, 3.5);
     assert_eq!(of("base").users.len(), 1);
+}
+
+#[test]
+fn pairs_are_job_days_with_both() {
+    let process = |day, job, loads| Process { day, user: 7, job, class: 0, python: true, loads };
+    let parts = parts(&[
+        process(0, 1, vec![(1, 0, 1)]),
+        // Another process of the same job-day.
+        process(0, 1, vec![(2, 0, 0)]),
+        process(1, 1, vec![(1, 0, 1)]),
+        process(1, 2, vec![]),
+    ]);
+    let asked: Vec<AskedOf<'_>> = parts.iter().map(|part| (part, None)).collect();
+    let packages = ["lib1".to_owned(), "lib2".to_owned(), "nothing".to_owned()];
+    let all = pairs(&asked, &Filter::default(), &packages);
+    let of = |a: usize, b: usize| &all[a * 3 + b];
+    assert_eq!((of(0, 1).together, of(1, 0).together, of(0, 0).together), (1, 1, 2));
+    assert_eq!((of(0, 1).of_package, of(0, 1).of_other, of(0, 1).of_all, of(2, 2).together), (2, 1, 3, 0));
 }

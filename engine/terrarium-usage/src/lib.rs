@@ -6,6 +6,7 @@
 mod batch;
 mod bitmap;
 pub mod check;
+pub mod choice;
 mod columns;
 pub mod commit;
 mod daily;
@@ -22,5 +23,6 @@ pub mod maintain;
 pub mod query;
 pub mod report;
 mod rewrite;
+pub mod rollup;
 pub mod schema;
 pub mod store;

@@ -9,19 +9,21 @@ use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
+use crate::choice::Choice;
 use crate::error::Result;
 use crate::schema::{TABLES, Table};
 use crate::store::Store;
 
 /// What a process loaded, with the process.
-const LOADS: &str = "CREATE VIEW loads AS SELECT i.cluster, i.date, i.process_id, i.module, i.package, i.distribution, i.version, \
+const LOADS: &str = "SELECT i.cluster, i.date, i.process_id, i.module, i.package, i.distribution, i.version, \
      i.origin, i.place, i.kind, i.imported_by, i.direct, i.took_us, p.\"user\", p.user_no, p.host, p.started, p.ended, p.\"end\", \
      p.python, p.environment_id, p.environment_class, p.scheduler, p.job_id, p.run, p.rank, p.ranks, p.probability, p.source, p.doubts \
      FROM imports i JOIN processes p ON i.cluster = p.cluster AND i.date = p.date AND i.process_id = p.process_id";
 
 /// Processes, each with its job as accounting knows it, and the field of science.
-const PROCESS_JOBS: &str = "CREATE VIEW process_jobs AS SELECT p.cluster, p.date, p.process_id, p.\"user\", p.user_no, p.host, p.started, \
-     coalesce(p.ended, j.ended) AS ended, p.\"end\", p.python, p.environment_class, p.probability, p.source, p.doubts, \
+const PROCESS_JOBS: &str = "SELECT p.cluster, p.date, p.process_id, p.\"user\", p.user_no, p.host, p.started, \
+     coalesce(p.ended, j.ended) AS ended, p.\"end\", p.python, p.environment_id, p.environment_class, p.rank, p.ranks, p.objects, \
+     p.probability, p.source, p.doubts, \
      coalesce(p.scheduler, l.scheduler) AS scheduler, coalesce(p.job_id, l.job_id) AS job_id, l.job_id IS NOT NULL AS is_found, \
      j.job_id IS NOT NULL AND coalesce(j.submitted, j.started) IS NOT NULL AS is_accounted, j.project, j.queue, j.qos, j.nodes, \
      j.cores, j.gpus, j.state, j.started AS job_started, j.ended AS job_ended, coalesce(j.domain, d.domain) AS domain \
@@ -31,6 +33,16 @@ const PROCESS_JOBS: &str = "CREATE VIEW process_jobs AS SELECT p.cluster, p.date
      AND j.job_id = coalesce(p.job_id, l.job_id) AND (j.holds_from IS NULL OR p.started >= j.holds_from) \
      AND (j.holds_until IS NULL OR p.started < j.holds_until) \
      LEFT JOIN domains d ON d.project = j.project AND (d.since IS NULL OR p.date >= d.since) AND (d.until IS NULL OR p.date <= d.until)";
+
+const VIEWS: [(&str, &str); 2] = [("loads", LOADS), ("process_jobs", PROCESS_JOBS)];
+
+/// Whether a query has this word in it, be it in a text.
+fn mentions(query: &str, word: &str) -> bool {
+    let is_of_word = |c: char| c.is_alphanumeric() || c == '_';
+    query.match_indices(word).any(|(at, _)| {
+        !query[..at].ends_with(is_of_word) && !query[at + word.len()..].starts_with(is_of_word)
+    })
+}
 
 /// How much memory, in bytes, queries take where nobody says otherwise; what needs more goes to temporary files.
 pub const MEMORY: usize = 2 << 30;
@@ -44,10 +56,44 @@ impl Session {
     /// All tables, and the views `loads` and `process_jobs`.
     pub async fn open(store: &Store, memory: usize) -> Result<Self> {
         let session = Self::with(store, &TABLES, memory).await?;
-        for view in [LOADS, PROCESS_JOBS] {
-            session.context.sql(view).await?.collect().await?;
+        for (name, query) in VIEWS {
+            session.view(name, query).await?;
         }
         Ok(session)
+    }
+
+    /// What this query needs, and nothing else: reading the logs of all tables takes longer than many an answer. With a choice there
+    /// are views of the rows chosen.
+    pub async fn for_query(store: &Store, query: &str, choice: Option<&Choice>, memory: usize) -> Result<Self> {
+        let chosen = choice.map(Choice::views).unwrap_or_default();
+        let chosen = chosen.iter().map(|(name, query)| (*name, query.as_str()));
+        // In the order in which they are made: what a view refers to is there already.
+        let views: Vec<(&str, &str)> = VIEWS.into_iter().chain(chosen).collect();
+        let mut text = query.to_owned();
+        let mut used = Vec::new();
+        for (name, definition) in views.iter().rev() {
+            if mentions(&text, name) {
+                text.push(' ');
+                text.push_str(definition);
+                used.push((*name, *definition));
+            }
+        }
+        let tables: Vec<&'static Table> = TABLES.into_iter().filter(|table| mentions(&text, table.name)).collect();
+        let session = Self::with(store, &tables, memory).await?;
+        for (name, definition) in used.into_iter().rev() {
+            session.view(name, definition).await?;
+        }
+        Ok(session)
+    }
+
+    /// Makes the functions `usage`, `origin_loads` and `together` known.
+    pub fn add_rollups(&self, source: &crate::rollup::Source) {
+        crate::rollup::register(&self.context, source);
+    }
+
+    async fn view(&self, name: &str, query: &str) -> Result<()> {
+        self.context.sql(&format!("CREATE VIEW {name} AS {query}")).await?.collect().await?;
+        Ok(())
     }
 
     /// These tables only.

@@ -1,12 +1,16 @@
 //! Changing files that are in a table: read, change, write anew.
 
+use std::sync::Arc;
+
 use arrow::array::{BooleanArray, RecordBatch};
+use arrow::datatypes::{DataType, Schema};
 use bytes::Bytes;
 use deltalake_core::DeltaTable;
 use deltalake_core::kernel::{Add, Remove};
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, path::Path as ObjectPath};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
 use crate::error::{Error, Result};
 use crate::files::{Packing, write};
@@ -62,6 +66,34 @@ pub(crate) fn rows(table: &'static Table, bytes: Bytes) -> Result<Vec<RecordBatc
     let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|e| failed(Box::new(e)))?;
     let reader = reader.with_batch_size(1 << 16).build().map_err(|e| failed(Box::new(e)))?;
     reader.map(|batch| batch.map_err(|e| failed(Box::new(e)))).collect()
+}
+
+/// Some columns of the rows of a file; texts of which many are the same as a dictionary.
+pub(crate) async fn read_some(
+    store: &Store,
+    table: &'static Table,
+    file: &InTable,
+    columns: &[&str],
+) -> Result<Vec<RecordBatch>> {
+    let at = place(table, &file.path);
+    let missing = || Error::Damaged { path: at.to_string(), why: "it is not there".to_owned() };
+    let bytes = store.get(&at).await?.ok_or_else(missing)?;
+    let failed = |source: Box<dyn std::error::Error + Send + Sync>| Error::Rows { table: table.name, source };
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).map_err(|e| failed(Box::new(e)))?;
+    let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    let fields = reader.schema().fields().iter().map(|field| match field.data_type() {
+        DataType::Utf8 if columns.contains(&field.name().as_str()) => {
+            Arc::new(field.as_ref().clone().with_data_type(dictionary.clone()))
+        }
+        _ => Arc::clone(field),
+    });
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let options = ArrowReaderOptions::new().with_schema(schema);
+    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options);
+    let reader = reader.map_err(|e| failed(Box::new(e)))?;
+    let wanted = ProjectionMask::columns(reader.parquet_schema(), columns.iter().copied());
+    let reader = reader.with_projection(wanted).with_batch_size(1 << 16).build();
+    reader.map_err(|e| failed(Box::new(e)))?.map(|batch| batch.map_err(|e| failed(Box::new(e)))).collect()
 }
 
 /// What becomes of the rows of a table.
