@@ -123,7 +123,7 @@ fn columns(line: &Line, chart: &TimeChart, count: usize) -> Vec<Option<Column>> 
         .collect();
     for pair in runs.iter().flat_map(|run| run.windows(2)) {
         let ((x0, y0), (x1, y1)) = (pair[0], pair[1]);
-        let from = (x0 / width).floor().max(0.0) as usize + 1;
+        let from = ((x0 / width).floor().max(0.0) as usize).saturating_add(1);
         let to = ((x1 / width).floor().max(0.0) as usize).min(count);
         for (i, column) in columns.iter_mut().enumerate().take(to).skip(from) {
             let middle = (i as f64 + 0.5) * width;
