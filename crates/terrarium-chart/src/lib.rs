@@ -1,4 +1,5 @@
-//! Charts of figures over time, as SVG, as text for a terminal, and in words; and bars, as SVG.
+//! Charts of figures over time, as SVG, as text for a terminal, and in words. Of what reports tell, as SVG and in words:
+//! [`bars`], lines over [`dates`], a [`curve`], a matrix ([`heat`]).
 //!
 //! A chart is data ([`TimeChart`]); [`svg`], [`text`] and [`words`] turn it into what people see. What the three have in
 //! common: where nothing is known nothing is drawn, and no line leads over it.
@@ -6,7 +7,11 @@
 #![forbid(unsafe_code)]
 
 pub mod bars;
+pub mod curve;
+pub mod dates;
+pub mod days;
 pub mod escape;
+pub mod heat;
 pub mod quantity;
 pub mod runs;
 pub mod scale;

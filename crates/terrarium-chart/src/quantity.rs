@@ -71,7 +71,9 @@ pub fn number(value: f64) -> String {
         v if v < 9_999.5 => (value, ""),
         v if v < 999_500.0 => (value / 1e3, "k"),
         v if v < 999.5e6 => (value / 1e6, "M"),
-        _ => (value / 1e9, "G"),
+        v if v < 999.5e9 => (value / 1e9, "G"),
+        v if v < 999.5e12 => (value / 1e12, "T"),
+        _ => return format!("{value:.1e}"),
     };
     let size = scaled.abs();
     let digits = if scaled == scaled.round() && suffix.is_empty() || size >= 99.95 {
@@ -86,6 +88,22 @@ pub fn number(value: f64) -> String {
         return "<0.01".to_owned();
     }
     format!("{text}{suffix}")
+}
+
+/// A number with all its digits before the point, in groups of three.
+pub fn full(value: f64) -> String {
+    if value != value.round() && value.abs() < 999.5 || value.abs() >= 1e15 || value.is_nan() {
+        return number(value);
+    }
+    let digits = format!("{:.0}", value.abs());
+    let mut text = if value < 0.0 { "-".to_owned() } else { String::new() };
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// A moment or a span, seconds.
@@ -114,8 +132,15 @@ mod tests {
             (12_345.0, "12.3k"),
             (999_499.0, "999k"),
             (5_000_000.0, "5.00M"),
+            (2e13, "20.0T"),
+            (2e300, "2.0e300"),
         ] {
             assert_eq!(number(value), text);
+        }
+        for (value, text) in
+            [(0.0, "0"), (999.0, "999"), (-1000.0, "-1,000"), (12_345_678.0, "12,345,678"), (1.5, "1.50")]
+        {
+            assert_eq!(full(value), text);
         }
     }
 

@@ -37,7 +37,7 @@ fn label(quantity: Quantity, value: f64) -> String {
 fn short(value: f64) -> String {
     let text = crate::quantity::number(value);
     let (digits, suffix) = text.split_at(text.trim_end_matches(char::is_alphabetic).len());
-    if !digits.contains('.') {
+    if !digits.contains('.') || digits.contains('e') {
         return text;
     }
     format!("{}{suffix}", digits.trim_end_matches('0').trim_end_matches('.'))

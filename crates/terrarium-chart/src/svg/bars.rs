@@ -2,103 +2,217 @@
 
 use std::fmt::Write;
 
-use super::frame::{Text, WIDTH, text};
-use super::{GRID, MUTED, Place, document, pen};
-use crate::bars::BarChart;
-use crate::{Quantity, quantity, scale};
+use super::frame::WIDTH;
+use super::measure::{Keep, Put, SIZE, SMALL, widest, width};
+use super::palette::PARTS;
+use super::plot::{EDGE, LEGEND_ROW, Legend, Row, note};
+use super::{GRID, MUTED, Place, document};
+use crate::bars::{Bar, BarChart, Layout};
+use crate::{Quantity, scale};
 
-/// Names stand to the left of the bars, values to the right.
-const LEFT: f64 = 250.0;
-const RIGHT: f64 = WIDTH - 90.0;
 /// Below the title.
-const TOP: f64 = 74.0;
+const TOP: f64 = 52.0;
 const ROW: f64 = 26.0;
 const THICK: f64 = 17.0;
-/// Axis, its name, the note.
-const BELOW: f64 = 74.0;
+/// The same for the bars of a group.
+const GROUP_ROW: f64 = 17.0;
+const GROUP_THICK: f64 = 14.0;
+/// Longer names are cut.
+const LONGEST_NAME: f64 = 240.0;
+/// The square of a colour, and the space to its name.
+const MARK: f64 = 20.0;
 
-/// Characters of a name that fit to the left.
-const LONGEST: usize = 31;
+/// Where everything stands.
+struct Bars<'a> {
+    chart: &'a BarChart,
+    left: f64,
+    right: f64,
+    /// The end of the scale.
+    reach: f64,
+}
 
-/// Patterns in the order of the parts: told apart in black and white too.
-const OPACITIES: [f64; 4] = [1.0, 0.62, 0.82, 0.45];
+impl Bars<'_> {
+    fn x(&self, value: f64) -> f64 {
+        (self.left + value / self.reach * (self.right - self.left)).clamp(self.left, self.right)
+    }
+}
 
 /// A bar chart. In a page, all charts need different `id`s.
 pub fn bar_chart(chart: &BarChart, place: Place) -> String {
-    let rows = chart.bars.len().max(1) as f64;
-    let bottom = TOP + rows * ROW + 6.0;
-    let whole = chart.bars.iter().flat_map(|bar| &bar.values).all(|value| value.fract() == 0.0);
-    let quantity = if whole { Quantity::Count("") } else { Quantity::Cpus };
-    let ticks = scale::values(quantity, chart.reach());
-    let top = ticks.last().map_or(1.0, |tick| tick.value);
-    let x = |value: f64| (LEFT + value / top * (RIGHT - LEFT)).clamp(LEFT, RIGHT);
+    let gathered: Vec<Bar> = chart.bars.iter().map(Bar::gathered).collect();
+    let whole = gathered.iter().flat_map(|bar| &bar.values).all(|value| value.fract() == 0.0);
+    let quantity = match chart.layout {
+        Layout::Share => Quantity::Percent(""),
+        _ if whole => Quantity::Count(""),
+        _ => Quantity::Cpus,
+    };
+    let ticks = scale::values(quantity, if chart.layout == Layout::Share { 100.0 } else { chart.reach() });
+    let names = widest(gathered.iter().map(|bar| bar.name.as_str()), SIZE).min(LONGEST_NAME);
+    let left = (EDGE + names + 10.0).max(120.0);
+    let parts = chart.part_names();
+    let legend = Legend::of(parts.iter().map(String::as_str).filter(|_| parts.len() > 1), left, MARK);
+    let top = TOP + (legend.rows as f64 * LEGEND_ROW).max(2.0);
+    let count = gathered.iter().map(|bar| bar.values.len()).max().unwrap_or(1).max(1) as f64;
+    let ends: Vec<String> = gathered.iter().flat_map(|bar| told(chart, bar)).collect();
+    let right = WIDTH - EDGE - 7.0 - widest(ends.iter().map(String::as_str), SIZE).clamp(46.0, 240.0);
+    let row = if chart.layout == Layout::Grouped { count * GROUP_ROW + 10.0 } else { ROW };
+    let bars = Bars { chart, left, right, reach: ticks.last().map_or(1.0, |tick| tick.value) };
+    let bottom = top + gathered.len().max(1) as f64 * row + 6.0;
+
     let mut out = String::new();
+    let mut labels = Row::new();
     for tick in &ticks {
-        let at = x(tick.value);
-        let _ = writeln!(out, "<path class=\"c-grid\" d=\"M{at:.1} {TOP}V{bottom}\" stroke=\"{GRID}\"/>");
-        text(&mut out, Text { x: at, y: bottom + 20.0, anchor: "middle", muted: false }, &tick.label);
-    }
-    if chart.bars.is_empty() {
-        let at = Text { x: (LEFT + RIGHT) / 2.0, y: TOP + 18.0, anchor: "middle", muted: true };
-        text(&mut out, at, "no data");
-    }
-    for (i, bar) in chart.bars.iter().enumerate() {
-        let y = TOP + i as f64 * ROW + 6.0;
-        let base = y + THICK - 4.0;
-        text(&mut out, Text { x: LEFT - 10.0, y: base, anchor: "end", muted: false }, &short(&bar.name));
-        let mut sum = 0.0;
-        for (part, value) in bar.values.iter().enumerate().filter(|(_, v)| v.is_finite() && **v > 0.0) {
-            let (from, to) = (x(sum), x(sum + value));
-            sum += value;
-            let (index, opacity) = (part % OPACITIES.len(), OPACITIES[part % OPACITIES.len()]);
-            let _ = writeln!(
-                out,
-                "<rect class=\"c-fill{index}\" x=\"{from:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{THICK}\" \
-                 fill=\"{}\" fill-opacity=\"{opacity}\"/>",
-                (to - from).max(1.0),
-                pen(part).colour
-            );
+        let at = bars.x(tick.value);
+        let _ = writeln!(out, "<path class=\"c-grid\" d=\"M{at:.1} {top}V{bottom}\" stroke=\"{GRID}\"/>");
+        if labels.takes(at, &tick.label) {
+            Put::at(at, bottom + 20.0).middle().write(&mut out, &tick.label);
         }
-        let at = Text { x: x(sum) + 7.0, y: base, anchor: "start", muted: false };
-        text(&mut out, at, &quantity::number(bar.total()));
+    }
+    if gathered.is_empty() {
+        Put::at((left + right) / 2.0, top + 18.0).middle().muted().write(&mut out, "no data");
+    }
+    for (i, bar) in gathered.iter().enumerate() {
+        let y = top + i as f64 * row + 6.0;
+        let middle = y + if chart.layout == Layout::Grouped { row - 12.0 } else { THICK } / 2.0;
+        let at = Put::at(left - 10.0, middle + 4.8).end();
+        at.room(LONGEST_NAME.min(left - EDGE - 10.0), Keep::Ends).write(&mut out, &bar.name);
+        match chart.layout {
+            Layout::Grouped => bars.group(&mut out, bar, y),
+            Layout::Stacked => bars.stack(&mut out, bar, y),
+            Layout::Share => bars.share(&mut out, bar, y),
+        }
     }
     let _ = writeln!(
         out,
-        "<path class=\"c-axis\" d=\"M{LEFT} {TOP}V{bottom}\" stroke=\"{MUTED}\" stroke-width=\"1.2\"/>"
+        "<path class=\"c-axis\" d=\"M{left:.1} {top}V{bottom}\" stroke=\"{MUTED}\" stroke-width=\"1.2\"/>"
     );
-    let at = Text { x: (LEFT + RIGHT) / 2.0, y: bottom + 42.0, anchor: "middle", muted: true };
-    text(&mut out, at, &chart.axis);
-    text(&mut out, Text { x: 16.0, y: bottom + 62.0, anchor: "start", muted: true }, &chart.note);
-    if chart.parts.len() > 1 {
-        legend(&mut out, &chart.parts);
-    }
-    document(&chart.id, &chart.title, &chart.describe(), place, bottom + BELOW, &out)
-}
-
-fn legend(out: &mut String, parts: &[String]) {
-    let mut at = LEFT;
-    for (i, part) in parts.iter().enumerate() {
+    let axis = match chart.layout {
+        Layout::Share if chart.axis.is_empty() => "percent".to_owned(),
+        Layout::Share => format!("percent of {0} (at the end: how many {0})", chart.axis),
+        _ => chart.axis.clone(),
+    };
+    let at = Put::at((left + right) / 2.0, bottom + 42.0).middle().muted();
+    at.room(right - left, Keep::Start).write(&mut out, &axis);
+    for ((name, (x, row, room)), fill) in parts.iter().zip(&legend.places).zip(&PARTS) {
+        let y = TOP + 10.0 + *row as f64 * LEGEND_ROW;
         let _ = writeln!(
             out,
-            "<rect class=\"c-fill{}\" x=\"{at:.1}\" y=\"48\" width=\"14\" height=\"14\" fill=\"{}\" fill-opacity=\"{}\"/>",
-            i % OPACITIES.len(),
-            pen(i).colour,
-            OPACITIES[i % OPACITIES.len()]
+            "<rect class=\"{}\" x=\"{x:.1}\" y=\"{:.1}\" width=\"14\" height=\"14\" fill=\"{}\"/>",
+            fill.class,
+            y - 12.0,
+            fill.colour
         );
-        text(out, Text { x: at + 20.0, y: 60.0, anchor: "start", muted: false }, part);
-        at += 46.0 + 7.6 * part.chars().count() as f64;
+        Put::at(x + MARK, y).room(*room, Keep::Ends).write(&mut out, name);
+    }
+    let height = note(&mut out, bottom + 66.0, &chart.note);
+    document(&chart.id, &chart.title, &chart.describe(), place, height, &out)
+}
+
+/// What stands at the end of a bar, or of each of a group.
+fn told(chart: &BarChart, bar: &Bar) -> Vec<String> {
+    if chart.layout == Layout::Grouped && !chart.has_ranges() {
+        return bar.values.iter().map(|value| one(chart, *value)).collect();
+    }
+    if bar.known().next().is_none() {
+        return vec!["no data".to_owned()];
+    }
+    let total = chart.format(bar.total());
+    match bar.range().filter(|_| chart.has_ranges()) {
+        Some((low, high)) => vec![format!("{total} ({}–{})", chart.format(low), chart.format(high))],
+        None => vec![total],
     }
 }
 
-/// What is too long keeps its beginning and its end.
-fn short(name: &str) -> String {
-    let length = name.chars().count();
-    if length <= LONGEST {
-        return name.to_owned();
+fn one(chart: &BarChart, value: f64) -> String {
+    if value.is_finite() && value >= 0.0 { chart.format(value) } else { "no data".to_owned() }
+}
+
+impl Bars<'_> {
+    /// One coloured piece. A little space to the next lets both be seen where colours are alike.
+    fn piece(&self, out: &mut String, part: usize, (from, to): (f64, f64), y: f64, thick: f64) {
+        let fill = &PARTS[part % PARTS.len()];
+        let gap = if to - from > 4.0 { 1.0 } else { 0.0 };
+        let _ = writeln!(
+            out,
+            "<rect class=\"{}\" x=\"{from:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{thick}\" fill=\"{}\"/>",
+            fill.class,
+            (to - from - gap).max(1.0),
+            fill.colour
+        );
     }
-    let start: String = name.chars().take(LONGEST / 2).collect();
-    let end: String = name.chars().skip(length - LONGEST / 2).collect();
-    format!("{start}…{end}")
+
+    fn end(&self, out: &mut String, x: f64, base: f64, text: &str) {
+        let at = Put::at(x + 7.0, base);
+        let at = if text == "no data" { at.muted() } else { at };
+        at.room(WIDTH - EDGE / 2.0 - x - 7.0, Keep::Start).write(out, text);
+    }
+
+    fn stack(&self, out: &mut String, bar: &Bar, y: f64) {
+        let mut sum = 0.0;
+        for (part, value) in bar.known().filter(|(_, value)| *value > 0.0) {
+            self.piece(out, part, (self.x(sum), self.x(sum + value)), y, THICK);
+            sum += value;
+        }
+        let end = self.range(out, bar, y + THICK / 2.0).unwrap_or(0.0).max(self.x(sum));
+        for text in told(self.chart, bar) {
+            self.end(out, end, y + THICK - 4.0, &text);
+        }
+    }
+
+    fn group(&self, out: &mut String, bar: &Bar, y: f64) {
+        let ranges = self.chart.has_ranges();
+        for ((part, value), text) in bar.values.iter().enumerate().zip(told(self.chart, bar)) {
+            let y = y + part as f64 * GROUP_ROW;
+            let mut end = self.left;
+            if value.is_finite() && *value >= 0.0 {
+                end = self.x(*value);
+                if *value > 0.0 {
+                    self.piece(out, part, (self.left, end), y, GROUP_THICK);
+                }
+            }
+            if ranges {
+                end = self.range(out, bar, y + GROUP_THICK / 2.0).unwrap_or(0.0).max(end);
+            }
+            self.end(out, end, y + GROUP_THICK - 2.0, &text);
+        }
+    }
+
+    fn share(&self, out: &mut String, bar: &Bar, y: f64) {
+        let total = bar.total();
+        let mut sum = 0.0;
+        // The shares of numbers whose sum is no number are of no use, but they must not be NaN.
+        for (part, value) in bar.known().filter(|(_, value)| *value > 0.0) {
+            let share = value / total * 100.0;
+            let (from, to) = (self.x(sum), self.x(sum + share));
+            sum += share;
+            self.piece(out, part, (from, to), y, THICK);
+            let text = format!("{} %", share.round());
+            if width(&text, SMALL) + 8.0 <= to - from {
+                let (class, fill) = PARTS[part % PARTS.len()].on;
+                let at = Put::at((from + to) / 2.0, y + THICK - 4.5).middle().size(SMALL);
+                at.class(class, fill).write(out, &text);
+            }
+        }
+        let end = if sum > 0.0 { self.right } else { self.left };
+        for text in told(self.chart, bar) {
+            self.end(out, end, y + THICK - 4.0, &text);
+        }
+    }
+
+    /// From the lowest to the highest that the total may be; returns where it ends.
+    fn range(&self, out: &mut String, bar: &Bar, y: f64) -> Option<f64> {
+        let (low, high) = bar.range()?;
+        let (low, high) = (self.x(low), self.x(high));
+        let d = format!("M{low:.1} {y:.1}H{high:.1}M{low:.1} {:.1}v8M{high:.1} {:.1}v8", y - 4.0, y - 4.0);
+        // On a bar of any colour, and beside it: dark with a light seam.
+        for (class, colour, width) in [("c-seam", "#ffffff", 4.0), ("c-range", "#1b1f24", 1.6)] {
+            let _ = writeln!(
+                out,
+                "<path class=\"{class}\" d=\"{d}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\"/>"
+            );
+        }
+        Some(high)
+    }
 }
 
 #[cfg(test)]
@@ -113,8 +227,12 @@ mod tests {
             title: "Most used".to_owned(),
             axis: "users".to_owned(),
             parts: vec!["direct".to_owned(), "came along".to_owned()],
-            bars: bars.iter().map(|(n, v)| Bar { name: (*n).to_owned(), values: v.to_vec() }).collect(),
+            bars: bars
+                .iter()
+                .map(|(n, v)| Bar { name: (*n).to_owned(), values: v.to_vec(), range: None })
+                .collect(),
             note: "12 users".to_owned(),
+            ..BarChart::default()
         }
     }
 

@@ -5,16 +5,29 @@
 //! black and white.
 
 mod bars;
+mod curve;
+mod dates;
 mod frame;
+mod heat;
+#[cfg(test)]
+mod hostile;
 mod lines;
+mod measure;
+mod palette;
+mod plot;
+mod spread;
 
 use std::fmt::Write;
 
 pub use bars::bar_chart;
+pub use curve::curve_chart;
+pub use dates::date_chart;
+pub use heat::heat_chart;
 
 use crate::escape::Escaped;
 use crate::{TimeChart, words};
 use frame::{Frame, HEIGHT, TITLE_HEIGHT, WIDTH};
+use measure::{Keep, cut};
 
 /// Where a picture is to stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,12 +46,19 @@ struct Pen {
 }
 
 /// Told apart with any kind of colour vision; all of them dark enough for white paper.
-const PENS: [Pen; 4] = [
+const PENS: [Pen; 8] = [
     Pen { colour: "#0b5cad", dashes: "", width: 2.0 },
     Pen { colour: "#c24a00", dashes: "8 3", width: 2.0 },
     Pen { colour: "#00735a", dashes: "2 3", width: 2.4 },
     Pen { colour: "#7b3fa0", dashes: "9 3 2 3", width: 2.0 },
+    Pen { colour: "#b58900", dashes: "16 4", width: 2.2 },
+    Pen { colour: "#5c0f3c", dashes: "4 3", width: 2.2 },
+    Pen { colour: "#3a9fc4", dashes: "12 3 2 3 2 3", width: 2.2 },
+    Pen { colour: "#e0559b", dashes: "1 4", width: 2.8 },
 ];
+
+/// What the others are compared with.
+const REFERENCE: &str = "#8a929b";
 
 const INK: &str = "#1b1f24";
 const MUTED: &str = "#57606a";
@@ -48,7 +68,12 @@ const GRID: &str = "#dde1e6";
 pub const DARK_CSS: &str = "\
 .c-ink{fill:#e8eaed}.c-muted{fill:#a7b0ba}.c-grid{stroke:#2f3640}.c-axis,.c-limit{stroke:#a7b0ba}.c-gap{fill:#a7b0ba}\
 .c-line0{stroke:#6cb2ff}.c-line1{stroke:#ff9e5e}.c-line2{stroke:#4fd1a5}.c-line3{stroke:#d0a2f2}\
-.c-fill0{fill:#6cb2ff}.c-fill1{fill:#ff9e5e}.c-fill2{fill:#4fd1a5}.c-fill3{fill:#d0a2f2}";
+.c-line4{stroke:#ffe88a}.c-line5{stroke:#d8506f}.c-line6{stroke:#b8f2ff}.c-line7{stroke:#ffb3da}.c-ref{stroke:#8f98a3}\
+.c-fill0{fill:#6cb2ff}.c-fill1{fill:#ff9e5e}.c-fill2{fill:#4fd1a5}.c-fill3{fill:#d0a2f2}\
+.c-fill4{fill:#ffe88a}.c-fill5{fill:#d8506f}.c-fill6{fill:#b8f2ff}.c-fill7{fill:#ffb3da}.c-reffill{fill:#8f98a3}\
+.c-part0{fill:#3b79c8}.c-part1{fill:#ffc48a}.c-part2{fill:#2fa583}.c-part3{fill:#f3ebfc}.c-part4{fill:#a32f5f}\
+.c-part5{fill:#a6b4bf}.c-on0,.c-on4,.c-onlow{fill:#ffffff}.c-on1,.c-on2,.c-on3,.c-on5,.c-onhigh{fill:#10151b}\
+.c-seam{stroke:#15191e}.c-range{stroke:#e8eaed}.c-high{fill:#8cc6ff}.c-low{fill:#ffa25c}";
 
 fn pen(index: usize) -> &'static Pen {
     &PENS[index % PENS.len()]
@@ -71,6 +96,7 @@ pub fn time_chart(chart: &TimeChart, place: Place) -> String {
 fn document(id: &str, title: &str, description: &str, place: Place, height: f64, body: &str) -> String {
     let mut svg = String::new();
     let id = Escaped(id);
+    let height = height.ceil();
     // A page has a heading of its own above the picture.
     let above = if place == Place::File { 0.0 } else { TITLE_HEIGHT };
     let _ = write!(
@@ -94,7 +120,8 @@ fn document(id: &str, title: &str, description: &str, place: Place, height: f64,
         let _ = writeln!(
             svg,
             "<text x=\"16\" y=\"30\" font-size=\"19\" font-weight=\"600\" fill=\"{INK}\">{}</text>",
-            Escaped(title)
+            // Bold letters are a tenth wider.
+            Escaped(&cut(title, 19.0 * 1.1, WIDTH - 32.0, Keep::Start))
         );
     }
     svg.push_str(body);

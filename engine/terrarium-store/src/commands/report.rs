@@ -4,7 +4,7 @@ use std::io::Write;
 
 use arrow::array::RecordBatch;
 use serde_json::{Value, json};
-use terrarium_chart::bars::{Bar, BarChart};
+use terrarium_chart::bars::{Bar, BarChart, Layout};
 use terrarium_chart::escape::Escaped;
 use terrarium_chart::svg::{DARK_CSS, Place, bar_chart};
 use terrarium_usage::query::Session;
@@ -134,7 +134,7 @@ fn chart(report: &Report, days: &Days, rows: &[RecordBatch], complete: &Complete
         };
         let name = report.chart.label.iter().map(text).collect::<Vec<_>>().join(" ");
         let values = report.chart.values.iter().map(|value| row[value.as_str()].as_f64().unwrap_or(0.0));
-        Bar { name, values: values.collect() }
+        Bar { name, values: values.collect(), range: None }
     });
     BarChart {
         id: report.name.to_owned(),
@@ -142,6 +142,8 @@ fn chart(report: &Report, days: &Days, rows: &[RecordBatch], complete: &Complete
         axis: report.chart.axis.clone(),
         parts: report.chart.names.clone(),
         bars: bars.collect(),
+        layout: Layout::Stacked,
+        full: false,
         note: complete.to_string(),
     }
 }
