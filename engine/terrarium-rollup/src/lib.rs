@@ -14,6 +14,7 @@ mod build;
 mod merge;
 mod pairs;
 mod part;
+mod public;
 mod select;
 mod set;
 mod wire;
@@ -22,6 +23,7 @@ pub use answer::{Answer, AskedOf, DURATIONS, Dimension, Group, Loads, Question, 
 pub use build::{Builder, JobFacts, Package, ProcessFacts};
 pub use merge::merge;
 pub use pairs::{Pair, pairs};
+pub use public::{PublicQuestion, public};
 pub use part::{Asked, JobDays, Key, Part, Runs};
 pub use select::{Completeness, Field, Filter, completeness};
 pub use set::Set;

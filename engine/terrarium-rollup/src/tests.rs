@@ -268,6 +268,83 @@ proptest! {
     }
 }
 
+/// Library and filter, whether there is one, the time, who is behind the answer, and the answer.
+type Told = (String, bool, (i32, i32), BTreeSet<u32>, usize);
+
+/// All that may be asked for everybody's eyes.
+fn told(parts: &[AskedOf<'_>], least: usize) -> Vec<Told> {
+    let (year, half) = ((20_000, 20_005), [(20_000, 20_002), (20_003, 20_005)]);
+    let mut filters = vec![Filter::default()];
+    filters.extend(["q0", "q1"].map(|q| Filter { queue: Some(q.to_owned()), ..Filter::default() }));
+    filters.extend(["class0", "class1", "class2"].map(|c| Filter { class: Some(c.to_owned()), ..Filter::default() }));
+    filters.extend([true, false].map(|gpu| Filter { gpu: Some(gpu), ..Filter::default() }));
+    let mut all = Vec::new();
+    for periods in [vec![year], vec![half[0], year], vec![half[1], year]] {
+        for filter in &filters {
+            let dimensions = vec![Dimension::Package];
+            let question = PublicQuestion { dimensions, packages: None, periods: periods.clone(), least };
+            let plain = Question { dimensions: vec![Dimension::Package], ..Question::default() };
+            let open = Filter { days: Some(periods[0]), ..filter.clone() };
+            let sets: BTreeMap<Vec<Value>, BTreeSet<u32>> =
+                answer(parts, &open, &plain).into_iter().map(|group| (group.values, group.users.iter().collect())).collect();
+            for (values, users) in public(parts, filter, &question) {
+                let set = sets[&values].clone();
+                assert!(users <= set.len() && set.len() < users + least, "{values:?} {filter:?}");
+                let is_filtered = filter.queue.is_some() || filter.class.is_some() || filter.gpu.is_some();
+                let Value::Text(package) = &values[0] else { panic!("no name") };
+                let name = if is_filtered { format!("{package}  {filter:?}") } else { format!("{package}  ") };
+                all.push((name, is_filtered, periods[0], set, users));
+            }
+        }
+    }
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn no_two_public_answers_differ_by_a_few(
+        processes in prop::collection::vec(process(), 0..160),
+        least in 2usize..6,
+    ) {
+        let days = parts(&processes);
+        let asked: Vec<AskedOf<'_>> = days.iter().map(|part| (part, None)).collect();
+        let all = told(&asked, least);
+        for (name, _, period, set, users) in &all {
+            prop_assert!(set.len() >= least);
+            for (other, is_filtered, longer, others, more_users) in &all {
+                let differ = users.abs_diff(*more_users);
+                prop_assert!(differ == 0 || differ >= least);
+                // A larger cell: the same one in a longer time, or without the filter, or both.
+                let is_around = longer.0 <= period.0 && longer.1 >= period.1;
+                if is_around && (name == other || (!is_filtered && name[..6] == other[..6])) {
+                    let more = others.difference(set).count();
+                    prop_assert!(others.is_superset(set) && (more == 0 || more >= least), "{name} {period:?} {other} {longer:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_not_told_is_no_single_person() {
+    // Six people in q0, six in q1, and one of neither: who knows the whole and the two would know of him.
+    let process = |user, job| Process { day: 0, user, job, class: 0, python: true, loads: vec![(1, 0, 1)] };
+    let mut processes: Vec<Process> = (0..6).map(|n| process(n, 2 * u64::from(n) + 2)).collect();
+    processes.extend((10..16).map(|n| process(n, 2 * u64::from(n) + 1)));
+    processes.push(process(99, 0));
+    let days = parts(&processes);
+    let asked: Vec<AskedOf<'_>> = days.iter().map(|part| (part, None)).collect();
+    let ask = |queue: &str| {
+        let filter = Filter { queue: Some(queue.to_owned()), ..Filter::default() };
+        let periods = vec![(20_000, 20_000)];
+        let question = PublicQuestion { dimensions: vec![Dimension::Package], packages: None, periods, least: 5 };
+        public(&asked, &filter, &question).len()
+    };
+    assert_eq!(ask("q0") + ask("q1"), 1, "one of the two is not told");
+}
+
 #[test]
 fn samples_are_weighed_and_say_how_sure_they_are() {
     let mut builder = Builder::new("c", 20_000, 0);

@@ -9,10 +9,11 @@
 -- column: modules: modules of it in one process, at most
 -- column: import_ms: milliseconds that its import took in one process, at most
 -- chart: bars; label=package; values=processes; axis=processes
+-- raw: yes
 -- note: Reads every row of the time asked for; `top` is quicker.
 WITH loaded AS (
-  SELECT * FROM imports
-  WHERE date BETWEEN DATE '{since}' AND DATE '{until}' AND origin <> 'python' AND package <> '(own code)'
+  SELECT * FROM chosen_loads
+  WHERE origin <> 'python' AND package <> '(own code)'
   -- What code makes at run time belongs to nothing that was installed; imported records may not tell where a library lay.
     AND NOT (origin = 'unknown' AND distribution IS NULL AND direct IS NOT NULL)
 ),

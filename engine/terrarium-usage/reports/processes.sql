@@ -8,6 +8,7 @@
 -- column: opted_out: processes of people who opted out
 -- column: incomplete: processes in whose records something is missing
 -- chart: bars; label=date; values=python,other; names=Python,other programs; axis=processes
+-- raw: yes
 -- note: What ended with its node is not here: its records were in that node's memory.
 SELECT
   date,
@@ -18,8 +19,7 @@ SELECT
   count(CASE WHEN "end" = 'gone' AND python IS NOT NULL THEN 1 END) AS gone,
   count(CASE WHEN extent = 'opted-out' THEN 1 END) AS opted_out,
   count(CASE WHEN dropped > 0 OR is_cut THEN 1 END) AS incomplete
-FROM processes
-WHERE date BETWEEN DATE '{since}' AND DATE '{until}'
+FROM chosen_processes
 GROUP BY date
 ORDER BY date DESC
 LIMIT {limit}

@@ -1,28 +1,36 @@
 -- title: Most used libraries
--- question: Which packages are used by most people?
+-- question: Which libraries are used by most people, in most jobs, for most node-hours?
 -- column: package: name that import begins with
 -- column: users: people in whose processes it was loaded, each once
 -- column: direct: those of them whose program or own code asks for it
 -- column: indirect: those for whom it came along with others
 -- column: not_told: those of whom only imported records are there, which do not tell
--- column: processes: processes that loaded it
--- column: import_s: seconds that its imports took in all processes together, at least
+-- column: jobs: batch jobs in which it was loaded, each once
+-- column: jobs_error: half of the 95 % interval of jobs, where records are samples
+-- column: node_hours: nodes × hours of those jobs, as accounting has them
+-- column: node_hours_error: half of the 95 % interval of node_hours
+-- optional: not_told, jobs_error, node_hours_error
+-- by: users, jobs, node_hours
 -- chart: bars; label=package; values=direct,indirect,not_told; names=asked for it,came along,not told; axis=users
--- note: Python's own modules and own code are left out.
+-- public: package
+-- note: Python's own modules and own code are left out. A library's node-hours are those of whole jobs that loaded it: they do not add up.
+WITH each AS (SELECT * FROM usage('package')),
+split AS (
+  SELECT package,
+    coalesce(user_count(CASE WHEN direct THEN user_set END), 0) AS direct,
+    coalesce(user_count(CASE WHEN direct IS NOT NULL THEN user_set END), 0) AS told
+  FROM usage('package, direct') GROUP BY package
+)
 SELECT
-  package,
-  user_count(users) AS users,
-  coalesce(user_count(CASE WHEN direct THEN users END), 0) AS direct,
-  coalesce(user_count(CASE WHEN direct IS NOT NULL THEN users END), 0)
-    - coalesce(user_count(CASE WHEN direct THEN users END), 0) AS indirect,
-  user_count(users) - coalesce(user_count(CASE WHEN direct IS NOT NULL THEN users END), 0) AS not_told,
-  sum(processes) AS processes,
-  round(sum(CASE WHEN direct IS NOT NULL THEN import_us END) / 1e6, 1) AS import_s
-FROM daily
-WHERE date BETWEEN DATE '{since}' AND DATE '{until}'
-  AND package IS NOT NULL AND package <> '(own code)' AND origin <> 'python'
-  -- What code makes at run time belongs to nothing that was installed; imported records may not tell where a library lay.
-  AND NOT (origin = 'unknown' AND distribution IS NULL AND direct IS NOT NULL)
-GROUP BY package
-ORDER BY users DESC, direct DESC, processes DESC, package
+  e.package,
+  e.users,
+  s.direct,
+  s.told - s.direct AS indirect,
+  CASE WHEN e.users > s.told THEN e.users - s.told END AS not_told,
+  CAST(round(e.jobs) AS BIGINT) AS jobs,
+  round(e.jobs_error) AS jobs_error,
+  round(e.node_hours, 1) AS node_hours,
+  round(e.node_hours_error, 1) AS node_hours_error
+FROM each e JOIN split s ON e.package = s.package
+ORDER BY {by} DESC, users DESC, direct DESC, jobs DESC, package
 LIMIT {limit}

@@ -1,0 +1,15 @@
+-- title: What tracking costs
+-- question: How much longer do imports take with tracking, on this machine?
+-- column: what: what was run
+-- column: libraries: libraries that it imports
+-- column: plain_ms: without tracking, milliseconds
+-- column: tracked_ms: with it
+-- column: added_ms: the difference: median of pairs
+-- column: percent: of the time without
+-- column: pairs: pairs measured, one right after the other
+-- column: source: here, or published figures
+-- optional: pairs
+-- computed: overhead
+-- chart: bars; label=what; values=percent; axis=percent longer
+-- note: Measured now, on this machine, with the python3 of the PATH or that of --python: each pair runs both in turn. The published ones are Argonne's of XALT on Polaris.
+SELECT 1
