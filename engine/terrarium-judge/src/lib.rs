@@ -11,4 +11,4 @@ pub mod lifetimes;
 mod names;
 pub mod significance;
 
-pub use names::normal_name;
+pub use names::{compare_versions, normal_name};

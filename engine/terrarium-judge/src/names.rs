@@ -33,6 +33,15 @@ pub(crate) fn version(text: &str) -> Option<Version> {
     if text.len() > LONGEST { None } else { Version::from_str(text.trim()).ok() }
 }
 
+/// Compares two versions by PEP 440; what it does not know comes before what it knows, and is compared as text.
+///
+/// ```
+/// assert!(terrarium_judge::compare_versions("1.9", "1.10").is_lt());
+/// ```
+pub fn compare_versions(a: &str, b: &str) -> Ordering {
+    version(a).cmp(&version(b)).then_with(|| a.cmp(b))
+}
+
 /// Compares an installed version with one that a rule names. As in PEP 440, the local part of the installed
 /// one (`+cu118`) counts only if the rule names one as well: a build of 2.0.1 has the holes of 2.0.1.
 pub(crate) fn compare(installed: &Installed, rule: &Version) -> Ordering {

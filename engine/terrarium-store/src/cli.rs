@@ -29,6 +29,8 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Put the files of each day into one, and remove what was replaced
     Compact(CompactArgs),
+    /// Bring the rollups up to date, which reports are quick with; once a day, after the accounting
+    Rollup(RollupArgs),
     /// Remove old days for good
     Expire(ExpireArgs),
     /// Remove a person for good: from tables, earlier versions, logs, and segments that wait
@@ -119,6 +121,15 @@ pub(crate) struct CompactArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct RollupArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+    /// Print JSON (schema terrarium.rollup/1)
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ExpireArgs {
     #[command(flatten)]
     pub(crate) store: StoreArg,
@@ -180,10 +191,32 @@ pub(crate) enum Format {
     Csv,
     /// An object with the rows, and what they mean
     Json,
+    /// A table for pandas, polars, DuckDB
+    Parquet,
     /// A picture
     Svg,
     /// A page with the picture and the table, without scripts
     Html,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Step {
+    /// Days
+    Day,
+    /// Weeks, from Monday on
+    Week,
+    /// Months
+    Month,
+}
+
+impl Step {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Step::Day => "day",
+            Step::Week => "week",
+            Step::Month => "month",
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -191,26 +224,88 @@ pub(crate) struct ReportArgs {
     /// Which: list lists them
     #[arg(default_value = "list")]
     pub(crate) name: String,
+    /// Libraries that it is about, by the names that import takes; for overhead, what is imported
+    #[arg(value_name = "LIBRARY")]
+    pub(crate) libraries: Vec<String>,
     #[command(flatten)]
     pub(crate) store: StoreArg,
-    /// From this day on, or so long ago: 2026-11-01, 30d
-    #[arg(long, value_name = "DAY|TIME", default_value = "30d")]
-    pub(crate) since: String,
-    /// Up to this day, inclusive
-    #[arg(long, value_name = "DAY")]
+    /// From this day on, or so long ago: 2026-11-01, 30d [default: 30d; with --public, the last month]
+    #[arg(long, value_name = "DAY|TIME", help_heading = "What it is about")]
+    pub(crate) since: Option<String>,
+    /// Up to this day, inclusive [default: today]
+    #[arg(long, value_name = "DAY", help_heading = "What it is about")]
     pub(crate) until: Option<String>,
+    /// A cluster
+    #[arg(long, value_name = "NAME", help_heading = "What it is about")]
+    pub(crate) cluster: Option<String>,
+    /// Jobs of a field of science
+    #[arg(long, value_name = "FIELD", help_heading = "What it is about")]
+    pub(crate) domain: Option<String>,
+    /// Jobs charged to an account
+    #[arg(long, value_name = "ACCOUNT", help_heading = "What it is about")]
+    pub(crate) project: Option<String>,
+    /// A person, by name or pseudonym
+    #[arg(long, value_name = "NAME", help_heading = "What it is about")]
+    pub(crate) user: Option<String>,
+    /// Environments: base, clone, overlay, own (all of people's own), own-venv, own-conda, own-python, system
+    #[arg(long, value_name = "CLASS", help_heading = "What it is about")]
+    pub(crate) env: Option<String>,
+    /// Libraries that lie in: base, site, home, user-site, project, scratch, container, node-local, system, python
+    #[arg(long, value_name = "ORIGIN", help_heading = "What it is about")]
+    pub(crate) origin: Option<String>,
+    /// Jobs of a partition or queue
+    #[arg(long, value_name = "QUEUE", help_heading = "What it is about")]
+    pub(crate) queue: Option<String>,
+    /// Jobs with GPUs; =no: without
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", value_parser = yes, help_heading = "What it is about")]
+    pub(crate) gpu: Option<bool>,
+    /// Libraries that the program or own code asks for; =no: that came along
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", value_parser = yes, help_heading = "What it is about")]
+    pub(crate) direct: Option<bool>,
+    /// Leave out rows of fewer people
+    #[arg(long, value_name = "N", help_heading = "What it is about")]
+    pub(crate) min_users: Option<i64>,
+    /// Order by: users, jobs, node-hours (of top)
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) by: Option<String>,
+    /// Steps of time (of adoption and daily)
+    #[arg(long, value_enum)]
+    pub(crate) step: Option<Step>,
+    /// For everybody's eyes: people only, of a whole month, quarter or year, and no group from which a few could be told
+    #[arg(long)]
+    pub(crate) public: bool,
+    /// How many a few are
+    #[arg(long, value_name = "K", default_value_t = 5, requires = "public", value_parser = clap::value_parser!(u64).range(2..=1000))]
+    pub(crate) people: u64,
+    /// A folder of OSV records (of vulnerable)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) advisories: Option<PathBuf>,
+    /// Releases and ends of life, CSV: distribution,version,released,end_of_life (of versions)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) releases: Option<PathBuf>,
+    /// The interpreter that is measured (of overhead) [default: python3]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) python: Option<PathBuf>,
     /// How it is printed
     #[arg(long, value_enum, default_value = "table")]
     pub(crate) format: Format,
     /// To this file
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// So many rows
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    pub(crate) limit: usize,
+    /// So many rows [default: 20, of some more]
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
     /// What it may take before it goes to temporary files
     #[arg(long, value_name = "SIZE", value_parser = crate::commands::size, default_value = "2G")]
     pub(crate) memory: usize,
+}
+
+fn yes(text: &str) -> Result<bool, String> {
+    match text {
+        "yes" | "true" => Ok(true),
+        "no" | "false" => Ok(false),
+        _ => Err("write yes or no".to_owned()),
+    }
 }
 
 #[derive(Debug, Args)]
@@ -344,11 +439,16 @@ Examples:
   terrarium store sql \"SELECT package, version, count(*) FROM imports WHERE direct GROUP BY ALL ORDER BY 3 DESC LIMIT 10\"
   terrarium store sql --format csv \"SELECT date, user_count(users) FROM daily WHERE package = 'torch' GROUP BY date ORDER BY 1\"
 
-user_count(users) counts the users in all sets of a group, each once; user_set(users) is that set, user_list(set) its numbers.";
+user_count(users) counts the users in all sets of a group, each once; user_set(users) is that set, user_list(set) its numbers.
+usage('package, month') is a table of users, jobs and node-hours from rollups, kept apart by what is named; docs/reference/reports.md has more.";
 
 const REPORT_AFTER: &str = "\
 Examples:
   terrarium report list
-  terrarium report top --since 90d
-  terrarium report versions --format csv -o versions.csv
-  terrarium report top --format svg -o top.svg";
+  terrarium report top --since 90d --domain Chemistry
+  terrarium report frameworks torch tensorflow --since 2026-01-01 --format svg -o frameworks.svg
+  terrarium report adoption numpy zstandard --since 365d --step week --format html -o adoption.html
+  terrarium report vulnerable --advisories /data/osv/PyPI --env own
+  terrarium report top --public --since 2026-01-01 --until 2026-03-31
+
+docs/reference/reports.md says what a user, a job, a library and a node-hour are.";

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
             Command::Send(args) => commands::travel::send(args),
             Command::Check(args) => commands::check::run(args).await,
             Command::Compact(args) => commands::maintain::compact(args).await,
+            Command::Rollup(args) => commands::maintain::rollup(args).await,
             Command::Expire(args) => commands::maintain::expire(args).await,
             Command::Forget(args) => commands::maintain::forget(args).await,
             Command::Sql(args) => commands::sql::run(args).await,

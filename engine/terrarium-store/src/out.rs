@@ -24,6 +24,15 @@ pub(crate) fn result(text: impl Display) -> Result<(), CliError> {
     }
 }
 
+/// Bytes to stdout.
+pub(crate) fn bytes_out(bytes: &[u8]) -> Result<(), CliError> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(source) if source.kind() != ErrorKind::BrokenPipe => Err(CliError::Write(source)),
+        _ => Ok(()),
+    }
+}
+
 /// On a terminal, a line in the place of the last.
 pub(crate) fn progress(text: impl Display) {
     let mut err = std::io::stderr().lock();

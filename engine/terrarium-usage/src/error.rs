@@ -78,6 +78,14 @@ pub enum Error {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A report cannot be had like this.
+    #[error("report {report}: {why}")]
+    Report {
+        /// Which.
+        report: &'static str,
+        /// Why not, and what can.
+        why: String,
+    },
     /// A query.
     #[error("{0}")]
     Query(#[from] Box<datafusion::error::DataFusionError>),

@@ -216,6 +216,7 @@ pub async fn expire(store: &Store, rows_before: i32, sums_before: Option<i32>) -
         done.swept = sweep(store, table, 0).await?;
         after(store, done, table).await?;
     }
+    crate::rollup::sweep(store).await?;
     Ok(all)
 }
 
@@ -355,6 +356,7 @@ pub async fn forget(store: &Store, inbox: Option<&Inbox>, user: &str) -> Result<
         checkpoint(store, table, true, 0).await?;
         sweep(store, table, 0).await?;
     }
+    crate::rollup::sweep(store).await?;
     Ok(forgotten)
 }
 

@@ -4,9 +4,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use terrarium_usage::inbox::Inbox;
 use terrarium_usage::maintain::{self, Maintained};
+use terrarium_usage::rollup;
 use terrarium_usage::store::Store;
 
-use crate::cli::{CompactArgs, ExpireArgs, ForgetArgs};
+use crate::cli::{CompactArgs, ExpireArgs, ForgetArgs, RollupArgs};
 use crate::error::CliError;
 use crate::out::{bytes, counted, progress, progress_end, result};
 
@@ -18,6 +19,27 @@ pub(crate) async fn compact(args: &CompactArgs) -> Result<u8, CliError> {
     let all = maintain::compact(&store, keep, &mut told).await;
     progress_end();
     print(&all?)
+}
+
+/// Returns the exit code.
+pub(crate) async fn rollup(args: &RollupArgs) -> Result<u8, CliError> {
+    let store = Store::open(args.store.location()?).await?;
+    let began = std::time::Instant::now();
+    let mut told = |done: usize, all: usize| progress(format_args!("day {done} of {all}"));
+    let done = rollup::update(&store, &mut told).await;
+    progress_end();
+    let done = done?;
+    let seconds = began.elapsed().as_secs_f64();
+    if args.json {
+        let document = serde_json::json!({
+            "schema": "terrarium.rollup/1", "days": done.days, "months": done.months, "removed": done.removed, "seconds": seconds,
+        });
+        result(format_args!("{document}\n"))?;
+    } else {
+        let days = counted(done.days as u64, "day");
+        result(format_args!("{days} added up, {} written, {seconds:.1} s\n", counted(done.months as u64, "month")))?;
+    }
+    Ok(0)
 }
 
 /// Returns the exit code.

@@ -5,6 +5,7 @@ use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type, UInt64Type};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use serde_json::{Map, Value, json};
 use terrarium_usage::query::Session;
+use terrarium_usage::rollup;
 use terrarium_usage::store::Store;
 
 use crate::cli::{Rows, SqlArgs};
@@ -18,6 +19,14 @@ const WIDEST: usize = 60;
 pub(crate) async fn run(args: &SqlArgs) -> Result<u8, CliError> {
     let store = Store::open(args.store.location()?).await?;
     let session = Session::open(&store, args.memory).await?;
+    if rollup::FUNCTIONS.iter().any(|function| args.query.contains(function)) {
+        let mut told = |done: usize, all: usize| {
+            crate::out::progress(format_args!("adding up day {done} of {all}"));
+        };
+        let source = rollup::Source::of_all(&store, &mut told).await;
+        crate::out::progress_end();
+        session.add_rollups(&source?);
+    }
     let rows = session.rows(&args.query).await?;
     result(match args.format {
         Rows::Table => table(&rows, &[]),

@@ -326,9 +326,10 @@ impl Report {
             (named, Some(_)) => self.libraries = Some(named.to_vec()),
         }
         self.limit = asked.limit.unwrap_or(self.limit);
-        let fill = |text: &str| self.fill(text, asked);
+        let filled = self.clone();
+        let fill = |text: &str| filled.fill(text, asked);
         (self.title, self.question) = (fill(&self.title), fill(&self.question));
-        self.columns = self.columns.iter().map(|(name, about)| (fill(name), fill(about))).collect();
+        self.columns = filled.columns.iter().map(|(name, about)| (fill(name), fill(about))).collect();
         if let Chart::Dates { x, .. } = &mut self.chart {
             *x = x.replace("{step}", self.step.as_deref().unwrap_or("month"));
         }
@@ -380,6 +381,31 @@ impl Report {
             Some(what) => computed::rows(what, results, asked, complete, notes),
         }
     }
+}
+
+/// A Parquet file of an answer, with what its columns mean in its metadata.
+pub fn parquet(answered: &Answered) -> Result<Vec<u8>> {
+    let failed = |error: parquet::errors::ParquetError| Error::Rows { table: "report", source: Box::new(error) };
+    let report = &answered.report;
+    let mut about = vec![
+        ("terrarium.report".to_owned(), report.name.to_owned()),
+        ("title".to_owned(), report.title.clone()),
+        ("question".to_owned(), report.question.clone()),
+        ("completeness".to_owned(), completeness_words(&answered.complete)),
+    ];
+    about.extend(report.columns.iter().map(|(name, text)| (format!("column.{name}"), text.clone())));
+    let about = about.into_iter().map(|(key, value)| parquet::file::metadata::KeyValue::new(key, value)).collect();
+    let properties = parquet::file::properties::WriterProperties::builder()
+        .set_compression(parquet::basic::Compression::ZSTD(Default::default()))
+        .set_key_value_metadata(Some(about))
+        .build();
+    let schema = answered.rows.first().map(RecordBatch::schema);
+    let schema = schema.unwrap_or_else(|| Arc::new(arrow::datatypes::Schema::empty()));
+    let mut writer = parquet::arrow::ArrowWriter::try_new(Vec::new(), schema, Some(properties)).map_err(failed)?;
+    for batch in &answered.rows {
+        writer.write(batch).map_err(failed)?;
+    }
+    writer.into_inner().map_err(failed)
 }
 
 /// Rows with at least so many users.

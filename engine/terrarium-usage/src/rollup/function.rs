@@ -15,7 +15,7 @@ use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 use roaring::RoaringBitmap;
-use terrarium_rollup::{Dimension, Filter, Group, Loads, Pair, Question, Set, Value, Wanted, answer, loads, pairs};
+use terrarium_rollup::{AskedOf, Dimension, Filter, Group, Loads, Pair, Question, Set, Value, Wanted, answer, loads, pairs};
 
 use super::Rollups;
 
@@ -28,6 +28,19 @@ pub struct Source {
     pub filter: Arc<Filter>,
 }
 
+/// Names of the functions.
+pub const FUNCTIONS: [&str; 4] = ["usage", "usage_all", "origin_loads", "together"];
+
+impl Source {
+    /// Of all days, and about all.
+    pub async fn of_all(store: &crate::store::Store, told: super::Progress<'_>) -> crate::error::Result<Self> {
+        let all = crate::choice::Choice::days(chrono::NaiveDate::MIN, chrono::NaiveDate::MAX);
+        let filter = Filter { days: None, ..all.filter(store).await? };
+        let rollups = Rollups::open(store, (i32::MIN, i32::MAX), None, told).await?;
+        Ok(Source { rollups: Arc::new(rollups), filter: Arc::new(filter) })
+    }
+}
+
 impl std::fmt::Debug for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Source").field("filter", &self.filter).finish_non_exhaustive()
@@ -36,12 +49,7 @@ impl std::fmt::Debug for Source {
 
 /// Makes the functions known.
 pub(crate) fn register(session: &SessionContext, source: &Source) {
-    for (name, kind) in [
-        ("usage", Kind::Usage),
-        ("usage_all", Kind::UsageAll),
-        ("origin_loads", Kind::Loads),
-        ("together", Kind::Together),
-    ] {
+    for (name, kind) in FUNCTIONS.into_iter().zip([Kind::Usage, Kind::UsageAll, Kind::Loads, Kind::Together]) {
         session.register_udtf(name, Arc::new(Function { source: source.clone(), kind }));
     }
 }
@@ -201,8 +209,9 @@ impl Answers {
             }
             Kind::Together => {
                 let wanted = Wanted { labels, libraries: true, ..Wanted::default() };
-                let packages = self.packages.as_deref().unwrap_or_default();
-                self.together(&rollups.ask(wanted, |parts| pairs(parts, filter, packages))?)
+                let named = self.packages.clone().unwrap_or_default();
+                let most = |parts: &[AskedOf<'_>]| if named.is_empty() { most_used(parts, filter) } else { named };
+                self.together(&rollups.ask(wanted, |parts| pairs(parts, filter, &most(parts)))?)
             }
         })
     }
@@ -292,6 +301,19 @@ impl Answers {
         };
         self.dimensions.iter().enumerate().map(column).collect()
     }
+}
+
+/// The libraries that most people use.
+fn most_used(parts: &[AskedOf<'_>], filter: &Filter) -> Vec<String> {
+    const MOST: usize = 20;
+    let question = Question { dimensions: vec![Dimension::Package], ..Question::default() };
+    let mut groups = answer(parts, filter, &question);
+    groups.sort_by(|a, b| (b.users.len(), b.job_days).cmp(&(a.users.len(), a.job_days)).then(a.values.cmp(&b.values)));
+    let name = |group: Group| match group.values.into_iter().next() {
+        Some(Value::Text(name)) => Some(name),
+        _ => None,
+    };
+    groups.into_iter().take(MOST).filter_map(name).collect()
 }
 
 fn longs(values: impl Iterator<Item = i64>) -> ArrayRef {

@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::rewrite::remove;
 use crate::store::{OWN, Store};
 
-pub use function::Source;
+pub use function::{FUNCTIONS, Source};
 pub(crate) use function::register;
 use sources::Sources;
 
