@@ -5,6 +5,7 @@ mod compare;
 mod generate;
 mod hook_matrix;
 mod replay;
+mod synth;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -41,6 +42,8 @@ enum Task {
     HookMatrix(hook_matrix::HookMatrixArgs),
     /// Try rules for memory requests on traces of real tasks: what each would have wasted, and how often it would have failed
     Replay(replay::ReplayArgs),
+    /// Make up a year of a large site, to measure queries on: segments, accounting, fields of science, and what is in them
+    Synth(synth::SynthArgs),
 }
 
 /// Where the checkout lies.
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Task::Compare(args) => compare::run(&root(), &args),
         Task::HookMatrix(args) => hook_matrix::run(&root(), &args),
         Task::Replay(args) => replay::run(&args),
+        Task::Synth(args) => synth::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
