@@ -10,8 +10,8 @@
 -- raw: yes
 -- note: A GPU's library is one of CUDA, ROCm or oneAPI. Programs without Python are looked at where terrarium recorded them, too; what it did not record may well use the GPU.
 WITH of_gpu AS (
-  SELECT process_id, cluster, scheduler, job_id, project, user_no, nodes, gpus, date_part('epoch', job_ended - job_started) AS seconds,
-    lower(array_to_string(objects, ' ')) AS objects
+  SELECT process_id, cluster, scheduler, job_id, project, user_no, gpus, job_started, job_ended,
+    regexp_like(array_to_string(objects, ' '), 'libcuda|libcublas|libnccl|libtorch_cuda|libamdhip|librocblas|libhsa-runtime|libze_loader|libsycl') AS has_library
   FROM chosen_jobs WHERE gpus > 0
 ),
 frameworks AS (
@@ -19,19 +19,16 @@ frameworks AS (
 ),
 jobs AS (
   SELECT g.cluster, g.scheduler, g.job_id, max(g.project) AS project, max(g.user_no) AS user_no,
-    max(g.gpus * g.seconds / 3600.0) AS gpu_hours,
-    bool_or(objects LIKE '%libcuda%' OR objects LIKE '%libcublas%' OR objects LIKE '%libnccl%' OR objects LIKE '%libtorch_cuda%'
-      OR objects LIKE '%libamdhip%' OR objects LIKE '%librocblas%' OR objects LIKE '%libhsa-runtime%' OR objects LIKE '%libze_loader%'
-      OR objects LIKE '%libsycl%') AS has_library,
-    bool_or(f.process_id IS NOT NULL) AS has_framework
+    max(g.gpus) * (max(date_part('epoch', job_ended)) - min(date_part('epoch', job_started))) / 3600.0 AS gpu_hours,
+    max(CASE WHEN has_library THEN 1 ELSE 0 END) AS library, count(f.process_id) AS framework
   FROM of_gpu g LEFT JOIN frameworks f ON g.process_id = f.process_id
   GROUP BY g.cluster, g.scheduler, g.job_id
 )
 SELECT project, count(*) AS jobs,
-  count(CASE WHEN has_library IS NOT TRUE THEN 1 END) AS no_gpu_library,
-  count(CASE WHEN has_library IS NOT TRUE AND has_framework THEN 1 END) AS cpu_build,
-  count(DISTINCT CASE WHEN has_library IS NOT TRUE THEN user_no END) AS users,
-  round(sum(CASE WHEN has_library IS NOT TRUE THEN gpu_hours ELSE 0 END), 1) AS gpu_hours
+  count(CASE WHEN library = 0 THEN 1 END) AS no_gpu_library,
+  count(CASE WHEN library = 0 AND framework > 0 THEN 1 END) AS cpu_build,
+  count(DISTINCT CASE WHEN library = 0 THEN user_no END) AS users,
+  round(sum(CASE WHEN library = 0 THEN gpu_hours ELSE 0 END), 1) AS gpu_hours
 FROM jobs GROUP BY project
 ORDER BY gpu_hours DESC, no_gpu_library DESC, project
 LIMIT {limit}

@@ -10,7 +10,7 @@
 -- chart: bars; label=origin; values=node_hours; axis=node-hours spent importing
 -- note: Time is measured by the audit events of the interpreter and is a lower bound. Ranks but the first are not timed: each is taken to wait as long.
 SELECT origin, users, CAST(round(modules) AS BIGINT) AS modules,
-  round(process_hours, 2) AS process_hours, round(node_hours, 2) AS node_hours,
+  round(process_hours, 3) AS process_hours, round(node_hours, 3) AS node_hours,
   round(100.0 * node_hours / nullif(sum(node_hours) OVER (), 0), 1) AS share,
   round(process_hours * 3.6e6 / nullif(modules, 0), 2) AS per_module_ms
 FROM origin_loads('')

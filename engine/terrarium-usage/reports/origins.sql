@@ -13,7 +13,7 @@ SELECT
   users,
   CAST(round(modules) AS BIGINT) AS modules,
   round(100.0 * modules / sum(modules) OVER (), 1) AS share,
-  round(process_hours, 2) AS process_hours
+  round(process_hours, 3) AS process_hours
 FROM origin_loads('')
 WHERE origin <> 'python'
 ORDER BY modules DESC, origin

@@ -10,7 +10,7 @@
 -- column: longer: 24 hours and longer
 -- column: mean_node_hours: node-hours of a job, on average
 -- libraries:
--- chart: bars; label=package; values=below_10m,below_1h,below_4h,below_12h,below_24h,longer; names=below 10 min,to 1 h,to 4 h,to 12 h,to 24 h,longer; layout=share; axis=percent of jobs
+-- chart: bars; label=package; values=n_10m,n_1h,n_4h,n_12h,n_24h,n_longer; names=below 10 min,to 1 h,to 4 h,to 12 h,to 24 h,longer; layout=share; axis=jobs
 -- note: Without libraries named, the 15 that most people use.
 WITH wanted AS (SELECT package FROM usage('package') WHERE {only} ORDER BY users DESC, jobs DESC, package LIMIT {most}),
 each AS (SELECT package, minutes, jobs, node_hours FROM usage('package, minutes') WHERE minutes IS NOT NULL)
@@ -22,7 +22,13 @@ SELECT e.package,
   round(100.0 * sum(CASE WHEN minutes = 240 THEN jobs ELSE 0 END) / sum(jobs), 1) AS below_12h,
   round(100.0 * sum(CASE WHEN minutes = 720 THEN jobs ELSE 0 END) / sum(jobs), 1) AS below_24h,
   round(100.0 * sum(CASE WHEN minutes = 1440 THEN jobs ELSE 0 END) / sum(jobs), 1) AS longer,
-  round(sum(node_hours) / sum(jobs), 2) AS mean_node_hours
+  round(sum(node_hours) / sum(jobs), 2) AS mean_node_hours,
+  sum(CASE WHEN minutes < 10 THEN jobs ELSE 0 END) AS n_10m,
+  sum(CASE WHEN minutes = 10 THEN jobs ELSE 0 END) AS n_1h,
+  sum(CASE WHEN minutes = 60 THEN jobs ELSE 0 END) AS n_4h,
+  sum(CASE WHEN minutes = 240 THEN jobs ELSE 0 END) AS n_12h,
+  sum(CASE WHEN minutes = 720 THEN jobs ELSE 0 END) AS n_24h,
+  sum(CASE WHEN minutes = 1440 THEN jobs ELSE 0 END) AS n_longer
 FROM each e JOIN wanted w ON e.package = w.package
 GROUP BY e.package HAVING sum(jobs) > 0
 ORDER BY jobs DESC, e.package

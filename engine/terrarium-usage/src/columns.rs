@@ -166,12 +166,16 @@ pub(crate) fn processes(
 pub(crate) fn imports(gathered: &Gathered<'_>, rows: &Rows) -> Result<Vec<RecordBatch>> {
     /// Rows of a batch; the text columns of one are numbers.
     const ROWS: usize = 1 << 19;
-    // Which module each row is of.
+    // Which module each row is of, of those that have rows: a batch of many days has many that this one lacks.
     let mut of_row: Vec<i32> = Vec::with_capacity(rows.process.len());
-    for (module, end) in rows.ends.iter().enumerate() {
-        of_row.resize(*end, module as i32);
+    let mut modules: Vec<&Module> = Vec::new();
+    for (module, end) in gathered.modules.iter().zip(&rows.ends) {
+        if *end > of_row.len() {
+            of_row.resize(*end, modules.len() as i32);
+            modules.push(module);
+        }
     }
-    let modules = &gathered.modules;
+    let modules = &modules;
     let of_module = [
         ("module", numbered(modules, |m| Some(&m.name))),
         ("package", numbered(modules, |m| Some(m.package()))),

@@ -57,6 +57,9 @@ impl Texts {
     }
 }
 
+/// A module that was not met yet.
+const UNKNOWN: u32 = u32::MAX;
+
 /// What a process has of one package so far.
 #[derive(Clone, Copy, Default)]
 struct Seen {
@@ -84,25 +87,30 @@ pub(crate) fn sums(
     user: &dyn Fn(&str) -> u32,
 ) -> Sums {
     let mut texts = Texts::new();
-    // Modules of a package in one place are one.
+    // Modules of a package in one place are one. Of a batch of many days only those of this one are looked at.
     let mut packages: Vec<[u32; 4]> = Vec::new();
     let mut numbers: HashMap<[u32; 4], u32> = HashMap::new();
-    let of_module: Vec<u32> = gathered
-        .modules
-        .iter()
-        .map(|module| {
+    let mut of_module: Vec<u32> = vec![UNKNOWN; gathered.modules.len()];
+    for numbered in processes.iter().filter(|numbered| numbered.process.python.is_some()) {
+        let modules = &translations[numbered.segment].modules;
+        for load in &numbered.process.loads {
+            let number = modules[load.module as usize] as usize;
+            if of_module[number] != UNKNOWN {
+                continue;
+            }
+            let module = gathered.modules[number];
             let key = [
                 texts.of(Some(module.package())),
                 texts.of(module.distribution.as_deref()),
                 texts.of(module.version.as_deref()),
                 texts.of(Some(&module.origin)),
             ];
-            *numbers.entry(key).or_insert_with(|| {
+            of_module[number] = *numbers.entry(key).or_insert_with(|| {
                 packages.push(key);
                 packages.len() as u32 - 1
-            })
-        })
-        .collect();
+            });
+        }
+    }
     let mut seen = vec![Seen::default(); packages.len()];
     let mut touched: Vec<u32> = Vec::new();
     let mut rows: HashMap<Key, Sum> = HashMap::new();

@@ -75,10 +75,9 @@ pub(crate) fn gather(batch: u64, segments: &[Segment]) -> (Gathered<'_>, Vec<Tra
     let (mut clusters, mut names) = (Numbers::new(), Numbers::new());
     let mut modules: Vec<&Module> = segments.iter().flat_map(|segment| &segment.modules).collect();
     let order = |a: &&Module, b: &&Module| {
-        let key = |m: &Module| (m.package().to_owned(), m.name.clone());
-        key(a).cmp(&key(b)).then_with(|| a.cmp(b))
+        (a.package(), &a.name).cmp(&(b.package(), &b.name)).then_with(|| a.cmp(b))
     };
-    modules.sort_by(order);
+    modules.sort_unstable_by(order);
     modules.dedup();
     let places: HashMap<&Module, u32> = modules.iter().enumerate().map(|(i, m)| (*m, i as u32)).collect();
     let translations: Vec<Translation> = segments

@@ -413,12 +413,12 @@ fn completeness(of: &Completeness) -> Result<Rows> {
         ("recorded", of.processes, share(of.processes, of.processes)),
         ("with Python", of.python, share(of.python, of.processes)),
         ("opted out", of.opted_out, share(of.opted_out, of.processes)),
-        ("incomplete: records are missing in them", of.incomplete, share(of.incomplete, of.processes)),
-        ("lost: could not be recorded (percent of recorded and lost)", of.lost, share(of.lost, of.processes + of.lost)),
-        ("samples: recorded by chance", of.sampled, share(of.sampled, of.processes)),
-        ("doubtful: imported, and not all is told", of.doubtful, share(of.doubtful, of.processes)),
+        ("incomplete", of.incomplete, share(of.incomplete, of.processes)),
+        ("lost", of.lost, share(of.lost, of.processes + of.lost)),
+        ("samples", of.sampled, share(of.sampled, of.processes)),
+        ("doubtful", of.doubtful, share(of.doubtful, of.processes)),
         ("in jobs", of.in_jobs, share(of.in_jobs, of.processes)),
-        ("in jobs that accounting does not know (percent of those in jobs)", not_joined, share(not_joined, of.in_jobs)),
+        ("joined no accounting", not_joined, share(not_joined, of.in_jobs)),
     ];
     batch(vec![
         ("what", text(rows.iter().map(|row| Some(row.0)))),

@@ -39,7 +39,7 @@ pub(super) fn measure(report: Report, args: &ReportArgs) -> Result<Answered, Cli
     let hook = hook().ok_or_else(|| {
         CliError::Usage("the hook is not here: `make install` puts it to lib/terrarium; TERRARIUM_HOOK=PATH names it".to_owned())
     })?;
-    let python = args.python.clone().unwrap_or_else(|| PathBuf::from("python3"));
+    let python = itself(&args.python.clone().unwrap_or_else(|| PathBuf::from("python3")));
     let spool = std::env::temp_dir().join(format!("terrarium-overhead-{}", std::process::id()));
     terrarium_usage::location::make_private(&spool)
         .map_err(|source| CliError::File { path: spool.clone(), source })?;
@@ -76,6 +76,13 @@ fn rows(python: &Path, hook: &Path, spool: &Path, named: &[String]) -> Result<Ve
     rows.push(published("XALT, 1 library", 1, 240.0, 16.0));
     rows.push(published("XALT, 95 libraries", 95, 6100.0, 47.0));
     Ok(rows)
+}
+
+/// The interpreter itself, where the name is that of a script which looks for it.
+fn itself(python: &Path) -> PathBuf {
+    let asked = Command::new(python).args(["-c", "import sys; print(sys.executable)"]).stdin(Stdio::null()).output();
+    let path = asked.ok().and_then(|output| String::from_utf8(output.stdout).ok()).map(|text| PathBuf::from(text.trim()));
+    path.filter(|path| path.is_file()).unwrap_or_else(|| python.to_owned())
 }
 
 fn is_name(name: &str) -> bool {

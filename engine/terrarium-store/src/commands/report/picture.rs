@@ -71,7 +71,9 @@ pub(super) fn draw(answered: &Answered, title: &str, note: &str, place: Place) -
             for place in (0..parts.len()).rev().filter(|_| layout == Layout::Stacked) {
                 if parts.len() > 1 && bars.iter().all(|bar| bar.values[place] == 0.0) {
                     parts.remove(place);
-                    bars.iter_mut().for_each(|bar| drop(bar.values.remove(place)));
+                    for bar in &mut bars {
+                        bar.values.remove(place);
+                    }
                 }
             }
             let left = rows.len().saturating_sub(MOST_BARS);
