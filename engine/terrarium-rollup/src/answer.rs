@@ -405,7 +405,9 @@ impl Union {
             let mut left = std::mem::take(bits);
             let base = word as u64 * 64;
             if left == 0 || (left == !0 && open.is_some()) {
-                if left == 0 && let Some(start) = open.take() {
+                if left == 0
+                    && let Some(start) = open.take()
+                {
                     self.runs.push((start, base));
                 }
                 continue;
@@ -519,9 +521,11 @@ impl Days<'_> {
             Dimension::Month => Value::Number(i64::from(first_of_month(day))),
             Dimension::User => Value::Number(i64::from(of.user[at])),
             Dimension::Project => text(of.project[at]),
-            Dimension::Domain => self.filter.field(self.part, at).map_or(Value::None, |field| Value::Text(field.to_owned())),
+            Dimension::Domain => {
+                self.filter.field(self.part, at).map_or(Value::None, |field| Value::Text(field.to_owned()))
+            }
             Dimension::Queue => text(of.queue[at]),
-            Dimension::Gpu if of.gpus[at] > 0 => Value::Bool(of.gpus[at] > 1),
+            Dimension::Gpu => of.has_gpu(at).map_or(Value::None, Value::Bool),
             Dimension::Nodes if of.nodes[at] > 0 => Value::Number(i64::from(of.nodes[at])),
             Dimension::Minutes if of.seconds[at] > 0 => {
                 let minutes = i64::from(of.seconds[at] - 1) / 60;

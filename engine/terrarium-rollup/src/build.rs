@@ -146,14 +146,8 @@ impl Builder {
     pub fn process(&mut self, job_day: u32, facts: ProcessFacts) -> u32 {
         let of = &mut self.job_days[job_day as usize];
         let is_sampled = facts.probability < CERTAIN;
-        let flags = [
-            true,
-            facts.is_python,
-            facts.is_opted_out,
-            facts.is_incomplete,
-            is_sampled,
-            facts.is_doubtful,
-        ];
+        let flags =
+            [true, facts.is_python, facts.is_opted_out, facts.is_incomplete, is_sampled, facts.is_doubtful];
         for (count, flag) in of.counts.iter_mut().zip(flags) {
             *count += u32::from(flag);
         }
@@ -255,7 +249,8 @@ impl Builder {
         for (class, mut members) in std::mem::take(&mut self.all) {
             members.sort_unstable();
             members.dedup();
-            let key = Key { package: 0, distribution: 0, version: 0, origin: 0, class, asked: Asked::Unknown };
+            let key =
+                Key { package: 0, distribution: 0, version: 0, origin: 0, class, asked: Asked::Unknown };
             sets.push((key, true, members));
         }
         let order = self.order();

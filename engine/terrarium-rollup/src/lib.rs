@@ -19,12 +19,14 @@ mod select;
 mod set;
 mod wire;
 
-pub use answer::{Answer, AskedOf, DURATIONS, Dimension, Group, Loads, Question, Value, answer, in_threads, loads};
+pub use answer::{
+    Answer, AskedOf, DURATIONS, Dimension, Group, Loads, Question, Value, answer, in_threads, loads,
+};
 pub use build::{Builder, JobFacts, Package, ProcessFacts};
 pub use merge::merge;
 pub use pairs::{Pair, pairs};
-pub use public::{PublicQuestion, public};
 pub use part::{Asked, JobDays, Key, Part, Runs};
+pub use public::{PublicQuestion, public};
 pub use select::{Completeness, Field, Filter, completeness};
 pub use set::Set;
 pub use wire::{Damaged, Wanted, decode, encode, peek};

@@ -62,7 +62,9 @@ fn without_unused(part: &mut Part) {
             column.iter_mut().for_each(&mut *with);
         }
         for key in part.libraries.keys.iter_mut().chain(&mut part.others.keys) {
-            for text in [&mut key.package, &mut key.distribution, &mut key.version, &mut key.origin, &mut key.class] {
+            for text in
+                [&mut key.package, &mut key.distribution, &mut key.version, &mut key.origin, &mut key.class]
+            {
                 with(text);
             }
         }
@@ -104,7 +106,8 @@ fn order(parts: &[&Part]) -> Vec<(u32, u32)> {
     for (number, part) in parts.iter().enumerate() {
         let of = &part.job_days;
         for at in 0..of.len() {
-            let (queue, project) = (ranks[number][of.queue[at] as usize], ranks[number][of.project[at] as usize]);
+            let (queue, project) =
+                (ranks[number][of.queue[at] as usize], ranks[number][of.project[at] as usize]);
             keyed.push(((of.user[at], queue, project, of.sort[at], of.job[at]), (number as u32, at as u32)));
         }
     }

@@ -69,7 +69,8 @@ fn of_part(part: &Part, selected: &Selected, filter: &Filter, packages: &[String
             (from..to).for_each(|at| sets[place][at / 64] |= 1 << (at % 64));
         }
     }
-    let count = |a: &[u64], b: &[u64]| a.iter().zip(b).map(|(a, b)| u64::from((a & b).count_ones())).sum::<u64>();
+    let count =
+        |a: &[u64], b: &[u64]| a.iter().zip(b).map(|(a, b)| u64::from((a & b).count_ones())).sum::<u64>();
     for a in 0..n {
         for b in a..n {
             let both = count(&sets[a], &sets[b]);

@@ -87,6 +87,13 @@ impl JobDays {
         (nodes > 0 && seconds > 0).then(|| u64::from(nodes) * u64::from(seconds - 1))
     }
 
+    /// Whether the job had GPUs. Schedulers tell of those that there are: a job of which accounting tells no GPU had none. Jobs that
+    /// accounting does not know are neither.
+    pub(crate) fn has_gpu(&self, at: usize) -> Option<bool> {
+        let is_known = self.gpus[at] > 0 || self.nodes[at] > 0 || self.seconds[at] > 0;
+        is_known.then(|| self.gpus[at] > 1)
+    }
+
     /// Where the loads of a job-day are.
     pub(crate) fn loads(&self, at: usize) -> std::ops::Range<usize> {
         let start = if at == 0 { 0 } else { self.load_ends[at - 1] };

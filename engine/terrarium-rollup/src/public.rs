@@ -33,26 +33,43 @@ type Cells = Map<Vec<Value>, Set>;
 pub fn public(parts: &[AskedOf<'_>], filter: &Filter, question: &PublicQuestion) -> Vec<(Vec<Value>, usize)> {
     let by = filter.dimension();
     // Without the filter, but kept apart by what it filters: its value is one among the others.
-    let open = Filter { cluster: None, project: None, domain: None, queue: None, gpu: None, class: None, origin: None, direct: None, ..filter.clone() };
+    let open = Filter {
+        cluster: None,
+        project: None,
+        domain: None,
+        queue: None,
+        gpu: None,
+        class: None,
+        origin: None,
+        direct: None,
+        ..filter.clone()
+    };
     let mut dimensions = question.dimensions.clone();
     let is_new = by.is_some_and(|by| !dimensions.contains(&by));
     dimensions.extend(by.filter(|_| is_new));
     let cells = |dimensions: &[Dimension], days: (i32, i32)| -> Cells {
         let filter = Filter { days: Some(days), ..open.clone() };
-        let of = Question { dimensions: dimensions.to_vec(), packages: question.packages.clone(), with_others: false };
+        let of = Question {
+            dimensions: dimensions.to_vec(),
+            packages: question.packages.clone(),
+            with_others: false,
+        };
         answer(parts, &filter, &of).into_iter().map(|group| (group.values, group.users)).collect()
     };
     // Of the dimensions from the first on: a cell lies in that of all but the last, and so on.
     let levels: Vec<Vec<Dimension>> = (1..=dimensions.len()).map(|n| dimensions[..n].to_vec()).collect();
-    let all: Vec<Vec<Cells>> =
-        levels.iter().map(|level| question.periods.iter().map(|days| cells(level, *days)).collect()).collect();
+    let all: Vec<Vec<Cells>> = levels
+        .iter()
+        .map(|level| question.periods.iter().map(|days| cells(level, *days)).collect())
+        .collect();
     let Some(of_period) = all.last().and_then(|level| level.first()) else { return Vec::new() };
     let is_told = |values: &[Value], set: &Set| {
         set.len() >= question.least
             && all.iter().enumerate().all(|(level, periods)| {
                 periods.iter().all(|cells| {
                     let larger = cells.get(&values[..=level]);
-                    let more = larger.map_or(0, |larger| larger.iter().filter(|user| !set.contains(*user)).count());
+                    let more =
+                        larger.map_or(0, |larger| larger.iter().filter(|user| !set.contains(*user)).count());
                     more == 0 || more >= question.least
                 })
             })
@@ -70,7 +87,10 @@ pub fn public(parts: &[AskedOf<'_>], filter: &Filter, question: &PublicQuestion)
             cells.sort_by(|a, b| (a.1.len(), a.0).cmp(&(b.1.len(), b.0)));
             hide(&mut cells, question.least);
         }
-        let is_wanted = |values: &[Value]| by.is_none() || dimensions.iter().zip(values).any(|(d, v)| Some(*d) == by && Some(v) == wanted.as_ref());
+        let is_wanted = |values: &[Value]| {
+            by.is_none()
+                || dimensions.iter().zip(values).any(|(d, v)| Some(*d) == by && Some(v) == wanted.as_ref())
+        };
         for (values, set, is_told) in cells {
             if is_told && is_wanted(values) {
                 let shown = if is_new { &values[..values.len() - 1] } else { values };

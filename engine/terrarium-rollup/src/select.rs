@@ -23,7 +23,7 @@ pub struct Filter {
     pub domain: Option<String>,
     /// Partition or queue.
     pub queue: Option<String>,
-    /// Jobs with GPUs, or without; what is not known is neither.
+    /// Jobs with GPUs, or without: accounting knows the job, and of no GPU.
     pub gpu: Option<bool>,
     /// Class of the environment: one, or `own` for all whose names begin with that.
     pub class: Option<String>,
@@ -39,7 +39,8 @@ impl Filter {
     /// Whether it is one of the classes asked for.
     pub(crate) fn has_class(&self, class: &str) -> bool {
         self.class.as_deref().is_none_or(|wanted| {
-            wanted == class || (wanted == "own" && class.strip_prefix("own").is_some_and(|rest| rest.starts_with('-')))
+            wanted == class
+                || (wanted == "own" && class.strip_prefix("own").is_some_and(|rest| rest.starts_with('-')))
         })
     }
 
@@ -60,14 +61,17 @@ impl Filter {
             return Some(text(of.domain[at]));
         }
         let day = part.days[0].0 + of.day[at] as i32;
-        let is_then = |field: &&Field| field.0.is_none_or(|since| day >= since) && field.1.is_none_or(|until| day <= until);
+        let is_then = |field: &&Field| {
+            field.0.is_none_or(|since| day >= since) && field.1.is_none_or(|until| day <= until)
+        };
         self.fields.get(text(of.project[at]))?.iter().find(is_then).map(|field| field.2.as_str())
     }
 
     /// The job-days of a part that it is about; `None`: all.
     fn chosen(&self, part: &Part) -> Option<Vec<bool>> {
         let of = &part.job_days;
-        let all_days = self.days.is_none_or(|(first, last)| part.days.iter().all(|day| (first..=last).contains(&day.0)));
+        let all_days =
+            self.days.is_none_or(|(first, last)| part.days.iter().all(|day| (first..=last).contains(&day.0)));
         if all_days && self.users.is_none() && !self.needs_labels() {
             return None;
         }
@@ -84,7 +88,7 @@ impl Filter {
                 && self.users.as_ref().is_none_or(|users| users.contains(of.user[at]))
                 && project.is_none_or(|project| project == Some(of.project[at]))
                 && queue.is_none_or(|queue| queue == Some(of.queue[at]))
-                && self.gpu.is_none_or(|gpu| of.gpus[at] > 0 && (of.gpus[at] > 1) == gpu)
+                && self.gpu.is_none_or(|gpu| of.has_gpu(at) == Some(gpu))
                 && self.domain.as_ref().is_none_or(|wanted| {
                     let key = (of.project[at], of.domain[at], of.day[at]);
                     *fields.entry(key).or_insert_with(|| self.field(part, at) == Some(wanted))

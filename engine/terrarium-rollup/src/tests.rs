@@ -35,11 +35,13 @@ fn facts(job: u64) -> JobFacts {
 fn process() -> impl Strategy<Value = Process> {
     let loads = prop::collection::vec((0u8..6, 0u8..3, 0u8..3), 0..6);
     // A job is one user's.
-    (0i32..6, 0u32..40, 0u64..30, 0u8..3, prop::bool::weighted(0.9), loads).prop_map(|(day, user, job, class, python, loads)| {
-        let user = if job == 0 { user } else { job as u32 % 7 * 30 };
-        let loads = if python { loads } else { Vec::new() };
-        Process { day, user, job, class, python, loads }
-    })
+    (0i32..6, 0u32..40, 0u64..30, 0u8..3, prop::bool::weighted(0.9), loads).prop_map(
+        |(day, user, job, class, python, loads)| {
+            let user = if job == 0 { user } else { job as u32 % 7 * 30 };
+            let loads = if python { loads } else { Vec::new() };
+            Process { day, user, job, class, python, loads }
+        },
+    )
 }
 
 fn asked(number: u8) -> Asked {
@@ -57,7 +59,12 @@ fn parts(processes: &[Process]) -> Vec<Part> {
             let class = builder.text(&format!("class{}", process.class));
             let number = builder.process(
                 job_day,
-                ProcessFacts { is_python: process.python, class, probability: 1_000_000, ..ProcessFacts::default() },
+                ProcessFacts {
+                    is_python: process.python,
+                    class,
+                    probability: 1_000_000,
+                    ..ProcessFacts::default()
+                },
             );
             for (package, origin, asked_for) in &process.loads {
                 let package = Package {
@@ -116,7 +123,7 @@ fn count(processes: &[Process], filter: &Filter, dimensions: &[Dimension]) -> BT
         let (project, queue) = (of(job.project.clone()), of(job.queue.clone()));
         let day = 20_000 + process.day;
         let class = format!("class{}", process.class);
-        let gpu = if in_job { job.gpus.map(|n| n > 0) } else { None };
+        let gpu = in_job.then(|| job.gpus.unwrap_or(0) > 0);
         let is_chosen = filter.days.is_none_or(|(first, last)| (first..=last).contains(&day))
             && filter.users.as_ref().is_none_or(|users| users.contains(process.user))
             && filter.project.as_ref().is_none_or(|wanted| project.as_ref() == Some(wanted))
@@ -126,9 +133,14 @@ fn count(processes: &[Process], filter: &Filter, dimensions: &[Dimension]) -> BT
         if !is_chosen {
             continue;
         }
-        let of_libraries = dimensions.iter().any(|d| matches!(d, Dimension::Package | Dimension::Origin | Dimension::Direct));
+        let of_libraries = dimensions
+            .iter()
+            .any(|d| matches!(d, Dimension::Package | Dimension::Origin | Dimension::Direct));
         let rows: Vec<(u8, u8, u8)> = if of_libraries {
-            libraries(process).into_iter().map(|((package, origin), asked)| (package, origin, asked)).collect()
+            libraries(process)
+                .into_iter()
+                .map(|((package, origin), asked)| (package, origin, asked))
+                .collect()
         } else {
             vec![(0, 0, 0)]
         };
@@ -152,7 +164,9 @@ fn count(processes: &[Process], filter: &Filter, dimensions: &[Dimension]) -> BT
                     Dimension::Day => Value::Number(i64::from(day)),
                     Dimension::User => Value::Number(i64::from(process.user)),
                     Dimension::Gpu => gpu.map_or(Value::None, Value::Bool),
-                    Dimension::Nodes if in_job => job.nodes.map_or(Value::None, |n| Value::Number(i64::from(n))),
+                    Dimension::Nodes if in_job => {
+                        job.nodes.map_or(Value::None, |n| Value::Number(i64::from(n)))
+                    }
                     _ => Value::None,
                 })
                 .collect();
@@ -276,7 +290,9 @@ fn told(parts: &[AskedOf<'_>], least: usize) -> Vec<Told> {
     let (year, half) = ((20_000, 20_005), [(20_000, 20_002), (20_003, 20_005)]);
     let mut filters = vec![Filter::default()];
     filters.extend(["q0", "q1"].map(|q| Filter { queue: Some(q.to_owned()), ..Filter::default() }));
-    filters.extend(["class0", "class1", "class2"].map(|c| Filter { class: Some(c.to_owned()), ..Filter::default() }));
+    filters.extend(
+        ["class0", "class1", "class2"].map(|c| Filter { class: Some(c.to_owned()), ..Filter::default() }),
+    );
     filters.extend([true, false].map(|gpu| Filter { gpu: Some(gpu), ..Filter::default() }));
     let mut all = Vec::new();
     for periods in [vec![year], vec![half[0], year], vec![half[1], year]] {
@@ -285,14 +301,17 @@ fn told(parts: &[AskedOf<'_>], least: usize) -> Vec<Told> {
             let question = PublicQuestion { dimensions, packages: None, periods: periods.clone(), least };
             let plain = Question { dimensions: vec![Dimension::Package], ..Question::default() };
             let open = Filter { days: Some(periods[0]), ..filter.clone() };
-            let sets: BTreeMap<Vec<Value>, BTreeSet<u32>> =
-                answer(parts, &open, &plain).into_iter().map(|group| (group.values, group.users.iter().collect())).collect();
+            let sets: BTreeMap<Vec<Value>, BTreeSet<u32>> = answer(parts, &open, &plain)
+                .into_iter()
+                .map(|group| (group.values, group.users.iter().collect()))
+                .collect();
             for (values, users) in public(parts, filter, &question) {
                 let set = sets[&values].clone();
                 assert!(users <= set.len() && set.len() < users + least, "{values:?} {filter:?}");
                 let is_filtered = filter.queue.is_some() || filter.class.is_some() || filter.gpu.is_some();
                 let Value::Text(package) = &values[0] else { panic!("no name") };
-                let name = if is_filtered { format!("{package}  {filter:?}") } else { format!("{package}  ") };
+                let name =
+                    if is_filtered { format!("{package}  {filter:?}") } else { format!("{package}  ") };
                 all.push((name, is_filtered, periods[0], set, users));
             }
         }
@@ -339,7 +358,8 @@ fn what_is_not_told_is_no_single_person() {
     let ask = |queue: &str| {
         let filter = Filter { queue: Some(queue.to_owned()), ..Filter::default() };
         let periods = vec![(20_000, 20_000)];
-        let question = PublicQuestion { dimensions: vec![Dimension::Package], packages: None, periods, least: 5 };
+        let question =
+            PublicQuestion { dimensions: vec![Dimension::Package], packages: None, periods, least: 5 };
         public(&asked, &filter, &question).len()
     };
     assert_eq!(ask("q0") + ask("q1"), 1, "one of the two is not told");
@@ -348,14 +368,18 @@ fn what_is_not_told_is_no_single_person() {
 #[test]
 fn samples_are_weighed_and_say_how_sure_they_are() {
     let mut builder = Builder::new("c", 20_000, 0);
-    let numpy = Package { package: builder.text("numpy"), distribution: 0, version: 0, origin: 0, is_library: true };
+    let numpy =
+        Package { package: builder.text("numpy"), distribution: 0, version: 0, origin: 0, is_library: true };
     let numpy = builder.package(numpy);
     // One in 100, twice; one that is certain; and one of which two processes were seen, each with one half.
-    for (job, chances) in [(1, vec![10_000]), (2, vec![10_000]), (3, vec![1_000_000]), (4, vec![500_000, 500_000])] {
-        let job_day = builder.job_day(job as u32, Some(JobFacts { nodes: Some(2), seconds: Some(1800), ..facts(job) }));
+    for (job, chances) in
+        [(1, vec![10_000]), (2, vec![10_000]), (3, vec![1_000_000]), (4, vec![500_000, 500_000])]
+    {
+        let job_day =
+            builder.job_day(job as u32, Some(JobFacts { nodes: Some(2), seconds: Some(1800), ..facts(job) }));
         for probability in chances {
-            let process =
-                builder.process(job_day, ProcessFacts { is_python: true, probability, ..ProcessFacts::default() });
+            let process = builder
+                .process(job_day, ProcessFacts { is_python: true, probability, ..ProcessFacts::default() });
             builder.load(process, numpy, Asked::Yes);
         }
     }
@@ -373,14 +397,16 @@ fn samples_are_weighed_and_say_how_sure_they_are() {
 
 #[test]
 fn days_that_are_elsewhere_are_left_out() {
-    let process = |day| Process { day, user: day as u32, job: 3, class: 0, python: true, loads: vec![(1, 0, 1)] };
+    let process =
+        |day| Process { day, user: day as u32, job: 3, class: 0, python: true, loads: vec![(1, 0, 1)] };
     let all = [process(0), process(1), process(2)];
     let month = merged(&parts(&all));
     let day = parts(&[Process { user: 9, ..process(1) }]);
     let without = merge(&[(&month, Some(&[20_000]))]);
     assert_eq!((without.days.len(), without.job_days.len()), (1, 1));
     let named = |part: &Part| part.texts.iter().any(|text| text == "lib5");
-    let month = merge(&[(&month, None), (&parts(&[Process { loads: vec![(5, 0, 1)], ..process(4) }])[0], None)]);
+    let month =
+        merge(&[(&month, None), (&parts(&[Process { loads: vec![(5, 0, 1)], ..process(4) }])[0], None)]);
     assert!(named(&month) && !named(&merge(&[(&month, Some(&[20_000, 20_001, 20_002]))])), "no name stays");
     let question = Question { dimensions: vec![Dimension::Package], ..Question::default() };
     let asked = [(&month, Some(&[20_000, 20_002][..])), (&day[0], None)];
@@ -393,7 +419,10 @@ fn days_that_are_elsewhere_are_left_out() {
 fn fields_of_science_hold_for_their_time() {
     let process = |day| Process { day, user: 1, job: 4, class: 0, python: true, loads: vec![] };
     let parts = parts(&[process(0), process(1), process(2)]);
-    let fields = [("p1".to_owned(), vec![(None, Some(20_000), "Chemistry".to_owned()), (Some(20_002), None, "Physics".to_owned())])];
+    let fields = [(
+        "p1".to_owned(),
+        vec![(None, Some(20_000), "Chemistry".to_owned()), (Some(20_002), None, "Physics".to_owned())],
+    )];
     let mut filter = Filter { fields: fields.into_iter().collect(), ..Filter::default() };
     let asked: Vec<AskedOf<'_>> = parts.iter().map(|part| (part, None)).collect();
     let question = Question { dimensions: vec![Dimension::Domain], ..Question::default() };

@@ -83,7 +83,12 @@ pub fn encode(part: &Part) -> Vec<u8> {
             |key| key.class,
             |key| key.asked.number(),
         ];
-        raw.push(columns.iter().flat_map(|column| numbers(&runs.keys.iter().map(column).collect::<Vec<_>>())).collect());
+        raw.push(
+            columns
+                .iter()
+                .flat_map(|column| numbers(&runs.keys.iter().map(column).collect::<Vec<_>>()))
+                .collect(),
+        );
         raw.push(differences(&runs.ends));
         raw.push(runs.bytes.clone());
     }
@@ -94,7 +99,11 @@ pub fn encode(part: &Part) -> Vec<u8> {
         job_days: of.len() as u32,
         loads: of.load_origin.len() as u32,
         sets: [part.libraries.keys.len() as u32, part.others.keys.len() as u32],
-        blocks: raw.iter().zip(&packed).map(|(raw, packed)| (packed.len() as u32, raw.len() as u32)).collect(),
+        blocks: raw
+            .iter()
+            .zip(&packed)
+            .map(|(raw, packed)| (packed.len() as u32, raw.len() as u32))
+            .collect(),
     };
     // To memory: there is no error.
     let head = pack(&postcard::to_extend(&head, Vec::new()).unwrap_or_default());
@@ -180,7 +189,11 @@ pub fn decode(bytes: &[u8], wanted: Wanted) -> Result<Part, Damaged> {
     };
     let text = |block: usize, is_wanted: bool, length: usize| -> Result<Vec<u32>, Damaged> {
         let numbers = column(block, is_wanted, length)?;
-        if numbers.iter().all(|number| (*number as usize) < known) { Ok(numbers) } else { Err(damaged("a text")) }
+        if numbers.iter().all(|number| (*number as usize) < known) {
+            Ok(numbers)
+        } else {
+            Err(damaged("a text"))
+        }
     };
     let c = COLUMNS;
     let (facts, counts) = (true, wanted.counts);
@@ -210,7 +223,8 @@ pub fn decode(bytes: &[u8], wanted: Wanted) -> Result<Part, Damaged> {
         load_us: wide(LOADS + 3, wanted.loads, loads)?,
         load_parallel_us: wide(LOADS + 4, wanted.loads, loads)?,
     };
-    let ordered = |ends: &[u32], most: usize| ends.is_sorted() && ends.last().is_none_or(|end| *end as usize <= most);
+    let ordered =
+        |ends: &[u32], most: usize| ends.is_sorted() && ends.last().is_none_or(|end| *end as usize <= most);
     let offsets = head.days.iter().map(|day| day.0.saturating_sub(head.days[0].0));
     let last = offsets.max().unwrap_or(0).max(0) as u32;
     if !ordered(&job_days.load_ends, loads) || job_days.day.iter().any(|day| *day > last) {
@@ -294,7 +308,9 @@ fn keys(bytes: &[u8], sets: usize, texts: usize) -> Result<Vec<Key>, Damaged> {
         asked: Asked::of(column(5)[at]),
     };
     let is_known = |key: &Key| {
-        [key.package, key.distribution, key.version, key.origin, key.class].iter().all(|text| (*text as usize) < texts)
+        [key.package, key.distribution, key.version, key.origin, key.class]
+            .iter()
+            .all(|text| (*text as usize) < texts)
     };
     let keys: Vec<Key> = (0..sets).map(of).collect();
     if keys.iter().all(is_known) { Ok(keys) } else { Err(damaged("its sets")) }

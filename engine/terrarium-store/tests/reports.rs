@@ -125,7 +125,13 @@ impl Site {
             main: "script".into(),
             script: None,
             program: "/usr/bin/python3".into(),
-            job: job.map(|id| Job { system: "slurm".into(), id: id.into(), array: None, array_task: None, step: None }),
+            job: job.map(|id| Job {
+                system: "slurm".into(),
+                id: id.into(),
+                array: None,
+                array_task: None,
+                step: None,
+            }),
             run: None,
             rank: None,
             ranks: None,
@@ -204,8 +210,11 @@ impl Place {
 
     fn account(&self) {
         fs::write(self.at("sacct.txt"), ACCOUNTING).unwrap();
-        fs::write(self.at("domains.csv"), "project,domain,since,until\nchem,Chemistry,,\nphys,Physics,,\n").unwrap();
-        for (what, file, more) in [("slurm", "sacct.txt", ["--zone", "utc"].as_slice()), ("domains", "domains.csv", &[])] {
+        fs::write(self.at("domains.csv"), "project,domain,since,until\nchem,Chemistry,,\nphys,Physics,,\n")
+            .unwrap();
+        for (what, file, more) in
+            [("slurm", "sacct.txt", ["--zone", "utc"].as_slice()), ("domains", "domains.csv", &[])]
+        {
             let file = self.at(file).display().to_string();
             let mut words = vec!["import", what, &file, "--quiet"];
             words.extend(more);
@@ -275,7 +284,10 @@ fn libraries_are_counted_by_hand() {
                     6 of 7 in jobs joined accounting (85.7 %)";
     assert!(text.contains(complete), "{text}");
     assert!(!text.contains("not_told"), "a column that says nothing is not shown: {text}");
-    assert_eq!(place.rows("top", &["package"], &["--by", "node-hours"]), ["numpy", "yaml", "torch", "pandas"]);
+    assert_eq!(
+        place.rows("top", &["package"], &["--by", "node-hours"]),
+        ["numpy", "yaml", "torch", "pandas"]
+    );
     assert_eq!(place.rows("top", &["package"], &["--min-users", "2", "--limit", "2"]), ["numpy", "torch"]);
     // The second time from what was kept, and after the tables' files changed.
     assert_eq!(place.rows("top", &TOP, &[]), all);
@@ -306,8 +318,14 @@ fn each_filter_is_counted_by_hand() {
     assert_eq!(top(&["--since", "2026-01-10", "--until", "2026-01-31"])[0], "numpy 2 1 1 3 45.0");
     assert_eq!(top(&["--domain", "Physics", "--queue", "gpu"]), ["torch 1 1 0 1 0.5"], "two at once");
     // Rows are chosen as rollups are.
-    assert_eq!(place.rows("libraries", &["package", "processes"], &["--domain", "Chemistry"]), ["torch 2", "numpy 2"]);
-    assert_eq!(place.rows("processes", &["date", "processes"], &["--queue", "gpu"]), ["2026-02-05 1", "2026-01-10 2"]);
+    assert_eq!(
+        place.rows("libraries", &["package", "processes"], &["--domain", "Chemistry"]),
+        ["torch 2", "numpy 2"]
+    );
+    assert_eq!(
+        place.rows("processes", &["date", "processes"], &["--queue", "gpu"]),
+        ["2026-02-05 1", "2026-01-10 2"]
+    );
 }
 
 #[test]
@@ -315,12 +333,19 @@ fn the_other_reports_are_counted_by_hand() {
     let place = Place::new();
     let rows = |name: &str, columns: &[&str], words: &[&str]| place.rows(name, columns, words);
     assert_eq!(
-        rows("frameworks", &["package", "users", "base_only", "both", "own_only", "jobs"], &["torch", "numpy"]),
+        rows(
+            "frameworks",
+            &["package", "users", "base_only", "both", "own_only", "jobs"],
+            &["torch", "numpy"]
+        ),
         // bob has numpy from base and from his own; dan's comes from base below an overlay.
         ["numpy 3 2 1 0 4", "torch 2 1 1 0 2"]
     );
     assert_eq!(rows("origins", &["origin", "users", "modules"], &[]), ["base 4 7", "home 3 6", "system 1 1"]);
-    assert_eq!(rows("submodules", &["part", "users", "share", "share_of_all"], &["torch"]), ["cuda 2 100.0 40.0"]);
+    assert_eq!(
+        rows("submodules", &["part", "users", "share", "share_of_all"], &["torch"]),
+        ["cuda 2 100.0 40.0"]
+    );
     assert_eq!(
         rows("adoption", &["month", "package", "users", "direct", "everyone", "share"], &["numpy", "yaml"]),
         ["2026-01-01 numpy 2 1 2 100.0", "2026-02-01 numpy 2 1 5 40.0", "2026-02-01 yaml 2 2 5 40.0"]
@@ -334,26 +359,50 @@ fn the_other_reports_are_counted_by_hand() {
         ["all 5 3 1 2 1 1", "no field 3 1 1 0 1 1", "Chemistry 2 2 0 1 0 1", "Physics 2 1 0 1 0 1"]
     );
     assert_eq!(
-        rows("runtime", &["package", "jobs", "below_1h", "below_4h", "below_12h", "mean_node_hours"], &["numpy"]),
+        rows(
+            "runtime",
+            &["package", "jobs", "below_1h", "below_4h", "below_12h", "mean_node_hours"],
+            &["numpy"]
+        ),
         // 1 h, 2 h, 4 h
         ["numpy 3 0.0 66.7 33.3 15.0"]
     );
-    assert_eq!(rows("jobsize", &["package", "jobs", "nodes_1", "nodes_2_4", "nodes_5_16"], &["numpy"]), ["numpy 3 33.3 33.3 33.3"]);
+    assert_eq!(
+        rows("jobsize", &["package", "jobs", "nodes_1", "nodes_2_4", "nodes_5_16"], &["numpy"]),
+        ["numpy 3 33.3 33.3 33.3"]
+    );
     assert_eq!(
         rows("partitions", &["queue", "users", "jobs", "share", "node_hours"], &[]),
         ["cpu 1 2 50.0 41.0", "gpu 2 2 50.0 4.5"]
     );
     assert_eq!(
         rows("daily", &["day", "users", "in_jobs", "outside", "jobs"], &["--until", "2026-02-07"]),
-        ["2026-01-10 2 2 0 2", "2026-01-31 1 1 0 1", "2026-02-01 1 1 0 1", "2026-02-05 1 1 0 1", "2026-02-06 1 1 0 1", "2026-02-07 1 0 1 0"]
+        [
+            "2026-01-10 2 2 0 2",
+            "2026-01-31 1 1 0 1",
+            "2026-02-01 1 1 0 1",
+            "2026-02-05 1 1 0 1",
+            "2026-02-06 1 1 0 1",
+            "2026-02-07 1 0 1 0"
+        ]
     );
     // Job-days: numpy in 101, 102, 103 twice and 105; torch in 101 and 104; of 8 with Python.
     assert_eq!(
-        rows("cooccurrence", &["package", "other", "together", "of_package", "of_other", "correlation"], &["numpy", "torch"]),
+        rows(
+            "cooccurrence",
+            &["package", "other", "together", "of_package", "of_other", "correlation"],
+            &["numpy", "torch"]
+        ),
         ["numpy torch 1 20.0 50.0 -0.149", "torch numpy 1 50.0 20.0 -0.149"]
     );
-    assert_eq!(rows("users-jobs", &["package", "users", "by_users", "jobs", "by_jobs"], &[])[..2], ["numpy 3 1 4 1", "torch 2 2 2 2"]);
-    assert_eq!(rows("base-gap", &["distribution", "users", "direct", "jobs"], &[]), ["PyYAML 1 1 1", "pandas 1 1 1"]);
+    assert_eq!(
+        rows("users-jobs", &["package", "users", "by_users", "jobs", "by_jobs"], &[])[..2],
+        ["numpy 3 1 4 1", "torch 2 2 2 2"]
+    );
+    assert_eq!(
+        rows("base-gap", &["distribution", "users", "direct", "jobs"], &[]),
+        ["PyYAML 1 1 1", "pandas 1 1 1"]
+    );
     // Owners: ada needs torch, which base has; bob needs PyYAML beside numpy.
     assert_eq!(
         rows("base-cover", &["packages", "package", "owners", "gained", "needed_by", "most"], &[]),
@@ -365,7 +414,11 @@ fn the_other_reports_are_counted_by_hand() {
     );
     assert_eq!(rows("imported-unused", &["package"], &[]), [""; 0], "somebody asks for each");
     assert_eq!(
-        rows("imported-unused", &["package", "users", "processes", "brought_by", "import_s"], &["--until", "2026-01-10", "--user", "ada"]),
+        rows(
+            "imported-unused",
+            &["package", "users", "processes", "brought_by", "import_s"],
+            &["--until", "2026-01-10", "--user", "ada"]
+        ),
         ["numpy 1 1 torch 1.2"]
     );
     assert_eq!(
@@ -401,10 +454,10 @@ fn the_other_reports_are_counted_by_hand() {
             "joined no accounting 1 14.29"
         ]
     );
-    // In February bob takes up yaml, and dan and eve, who are new to Python, are left out.
+    // In February bob takes up yaml (of two fields with as many jobs the first by name), and dan and eve, who are new to Python, are left out.
     assert_eq!(
         rows("drivers", &["package", "newcomers", "asked", "domain", "of_domain", "with"], &[]),
-        ["yaml 1 1 Physics 1 -"]
+        ["yaml 1 1 Chemistry 1 -"]
     );
     assert_eq!(rows("trends", &["package"], &[]), [""; 0], "fewer than ten people tell of no trend");
 }
@@ -425,7 +478,10 @@ fn vulnerable_versions_are_found_offline() {
     fs::write(folder.join("broken.json"), "{").unwrap();
     let words = ["--advisories", folder.to_str().unwrap()];
     let columns = ["distribution", "version", "users", "severity", "score", "worst", "fixed"];
-    assert_eq!(place.rows("vulnerable", &columns, &words), ["PyYAML 5.3.1 2 critical 9.8 CVE-2020-14343 5.4"]);
+    assert_eq!(
+        place.rows("vulnerable", &columns, &words),
+        ["PyYAML 5.3.1 2 critical 9.8 CVE-2020-14343 5.4"]
+    );
     assert!(place.report("vulnerable", &words).contains("1 files could not be read"));
     let output = place.run(&["report", "vulnerable"]);
     assert_eq!(output.status.code(), Some(125));
@@ -438,9 +494,16 @@ fn a_sites_own_dates_of_releases_are_believed() {
     fs::write(place.at("releases.csv"), "distribution,version,released,end_of_life\nnumpy,2.1.0,2024-08-18,\nPyYAML,5.*,2020-01-06,2021-01-13\n").unwrap();
     let file = place.at("releases.csv");
     let words = ["--releases", file.to_str().unwrap()];
-    let found = place.rows("versions", &["distribution", "version", "released", "end_of_life", "ended", "rule"], &words);
+    let found = place.rows(
+        "versions",
+        &["distribution", "version", "released", "end_of_life", "ended", "rule"],
+        &words,
+    );
     assert!(found.contains(&"numpy 2.1.0 2024-08-18 2026-08-18 false SPEC 0".to_owned()), "{found:?}");
-    assert!(found.iter().any(|row| row.starts_with("PyYAML 5.3.1 ") && row.contains("2021-01-13 true table")), "{found:?}");
+    assert!(
+        found.iter().any(|row| row.starts_with("PyYAML 5.3.1 ") && row.contains("2021-01-13 true table")),
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -463,10 +526,15 @@ fn who_is_forgotten_is_in_no_answer_and_no_rollup() {
     place.well(&["forget", "bob"]);
     assert_eq!(place.rows("top", &TOP, &[])[..2], ["torch 2 2 0 2 4.5", "numpy 2 0 2 2 4.0"]);
     // His project was nobody else's in that month; its name went with him.
+    place.well(&["rollup"]);
     let january = place.at("store/_terrarium/rollups/cedar/2026-01.part");
     let bytes = fs::read(&january).unwrap();
     let part = terrarium_rollup::decode(&bytes, terrarium_rollup::Wanted::ALL).unwrap();
-    assert!(part.texts.iter().any(|text| text == "chem") && !part.texts.iter().any(|text| text == "phys"), "{:?}", part.texts);
+    assert!(
+        part.texts.iter().any(|text| text == "chem") && !part.texts.iter().any(|text| text == "phys"),
+        "{:?}",
+        part.texts
+    );
     // Where rows are gone for good, people are still counted from the sums.
     place.well(&["expire", "--older-than", "1d"]);
     assert_eq!(place.rows("top", &["package", "users", "direct", "jobs"], &[])[0], "torch 2 2 0");
@@ -477,15 +545,34 @@ fn for_everybodys_eyes_there_are_no_few() {
     let place = Place::new();
     let year = ["--public", "--people", "2", "--since", "2026-01-01", "--until", "2026-12-31"];
     // numpy has three people: told is the next lower multiple of two.
-    assert_eq!(place.rows("top", &["package", "users", "jobs"], &year), ["numpy 2 -", "torch 2 -", "yaml 2 -"]);
+    assert_eq!(
+        place.rows("top", &["package", "users", "jobs"], &year),
+        ["numpy 2 -", "torch 2 -", "yaml 2 -"]
+    );
     // bob alone is in the quarter and not in chemistry: who subtracts learns of one.
     let mut chemistry = year.to_vec();
     chemistry.extend(["--domain", "Chemistry"]);
     assert_eq!(place.rows("top", &["package"], &chemistry), [""; 0]);
     for (words, why) in [
         (&["--public", "--since", "2026-01-02", "--until", "2026-01-31"][..], "whole month, quarter or year"),
-        (&["--public", "--user", "bob", "--since", "2026-01-01", "--until", "2026-01-31"], "cannot be narrowed"),
-        (&["--public", "--queue", "gpu", "--domain", "Physics", "--since", "2026-01-01", "--until", "2026-01-31"], "one filter"),
+        (
+            &["--public", "--user", "bob", "--since", "2026-01-01", "--until", "2026-01-31"],
+            "cannot be narrowed",
+        ),
+        (
+            &[
+                "--public",
+                "--queue",
+                "gpu",
+                "--domain",
+                "Physics",
+                "--since",
+                "2026-01-01",
+                "--until",
+                "2026-01-31",
+            ],
+            "one filter",
+        ),
     ] {
         let mut all = vec!["report", "top"];
         all.extend(words);
@@ -494,14 +581,16 @@ fn for_everybodys_eyes_there_are_no_few() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(said.contains(why), "{said}");
     }
-    let output = place.run(&["report", "drivers", "--public", "--since", "2026-01-01", "--until", "2026-01-31"]);
+    let output =
+        place.run(&["report", "drivers", "--public", "--since", "2026-01-01", "--until", "2026-01-31"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("no public form"));
 }
 
 #[test]
 fn every_report_has_every_form() {
     let place = Place::new();
-    let list: serde_json::Value = serde_json::from_str(&place.well(&["report", "list", "--format", "json"])).unwrap();
+    let list: serde_json::Value =
+        serde_json::from_str(&place.well(&["report", "list", "--format", "json"])).unwrap();
     for report in list.as_array().unwrap() {
         let name = report["name"].as_str().unwrap();
         let folder = place.at("none");
@@ -510,12 +599,16 @@ fn every_report_has_every_form() {
         if name == "overhead" {
             continue;
         }
-        let more: &[&str] = if name == "vulnerable" { &["--advisories", folder.to_str().unwrap()] } else { &[] };
+        let more: &[&str] =
+            if name == "vulnerable" { &["--advisories", folder.to_str().unwrap()] } else { &[] };
         for format in ["table", "csv", "json", "svg", "html"] {
             let mut words = vec!["--format", format];
             words.extend(more);
             let text = place.report(name, &words);
-            assert!(!text.contains("NaN") && !text.contains('{') | (format != "table"), "{name} {format}: {text}");
+            assert!(
+                !text.contains("NaN") && !text.contains('{') | (format != "table"),
+                "{name} {format}: {text}"
+            );
             if format == "svg" {
                 assert!(text.contains("<title") && text.contains("</svg>"), "{name}");
             }
@@ -557,6 +650,11 @@ fn what_cannot_be_had_says_what_can() {
     assert!(place.report("top", &["--user", "nobody"]).contains("there is no user nobody"));
     // A name with a quote is a name.
     assert!(place.report("submodules", &["o'brien"]).contains("no rows"));
-    let sql = place.well(&["sql", "--format", "csv", "SELECT package, users FROM usage('package') ORDER BY 2 DESC, 1 LIMIT 1"]);
+    let sql = place.well(&[
+        "sql",
+        "--format",
+        "csv",
+        "SELECT package, users FROM usage('package') ORDER BY 2 DESC, 1 LIMIT 1",
+    ]);
     assert_eq!(sql, "package,users\r\nnumpy,3\r\n");
 }

@@ -9,7 +9,8 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::expr_fn::{SimpleAggregateUDF, SimpleScalarUDF};
-use datafusion::logical_expr::{Accumulator, AggregateUDF, ColumnarValue, ScalarUDF, Signature, TypeSignature, Volatility,
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, ColumnarValue, ScalarUDF, Signature, TypeSignature, Volatility,
 };
 use datafusion::prelude::SessionContext;
 use roaring::RoaringBitmap;
@@ -102,7 +103,9 @@ fn of_two(name: &str, with: fn(RoaringBitmap, RoaringBitmap) -> RoaringBitmap) -
         let mut results = BinaryBuilder::new();
         let mut bytes = Vec::new();
         for (a, b) in a.as_binary::<i32>().iter().zip(b.as_binary::<i32>()) {
-            let set = |bytes: Option<&[u8]>| bytes.map_or_else(|| Ok(RoaringBitmap::new()), |b| read(b).map_err(damaged));
+            let set = |bytes: Option<&[u8]>| {
+                bytes.map_or_else(|| Ok(RoaringBitmap::new()), |b| read(b).map_err(damaged))
+            };
             bytes.clear();
             with(set(a)?, set(b)?).serialize_into(&mut bytes).map_err(damaged)?;
             results.append_value(&bytes);
@@ -123,8 +126,11 @@ fn size() -> ScalarUDF {
     let of = |arguments: &[ColumnarValue]| -> Result<ColumnarValue> {
         let sets = ColumnarValue::values_to_arrays(arguments)?;
         let sets = cast(&sets[0], &DataType::Binary)?;
-        let size = |set: Option<&[u8]>| set.map_or(Ok(0), |set| read(set).map(|set| set.len() as i64).map_err(damaged));
-        let sizes: Result<Int64Array> = sets.as_binary::<i32>().iter().map(|set| size(set).map(Some)).collect();
+        let size = |set: Option<&[u8]>| {
+            set.map_or(Ok(0), |set| read(set).map(|set| set.len() as i64).map_err(damaged))
+        };
+        let sizes: Result<Int64Array> =
+            sets.as_binary::<i32>().iter().map(|set| size(set).map(Some)).collect();
         Ok(ColumnarValue::Array(Arc::new(sizes?)))
     };
     ScalarUDF::from(SimpleScalarUDF::new_with_signature("users_in", sets(), DataType::Int64, Arc::new(of)))

@@ -1,6 +1,6 @@
 //! What a report is about: days, and all that can be chosen beside.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Date32Type, Int32Type};
@@ -9,8 +9,9 @@ use terrarium_rollup::{Field, Filter};
 use crate::commit::texts;
 use crate::error::Result;
 use crate::rewrite::{files, read};
+use crate::rollup::State;
 use crate::schema;
-use crate::store::Store;
+use crate::store::{Store, failed};
 
 /// What is `None` does not matter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub struct Choice {
     pub origin: Option<String>,
     /// Partition or queue.
     pub queue: Option<String>,
-    /// Jobs with GPUs, or without.
+    /// Jobs with GPUs, or without: accounting knows the job, and of no GPU.
     pub gpu: Option<bool>,
     /// Asked for, or come along.
     pub direct: Option<bool>,
@@ -81,15 +82,17 @@ impl Choice {
             ("origin", &self.origin),
             ("queue", &self.queue),
         ];
-        let mut words: Vec<String> =
-            texts.iter().filter_map(|(name, value)| value.as_ref().map(|value| format!("{name} {value}"))).collect();
+        let mut words: Vec<String> = texts
+            .iter()
+            .filter_map(|(name, value)| value.as_ref().map(|value| format!("{name} {value}")))
+            .collect();
         words.extend(self.gpu.map(|gpu| if gpu { "jobs with GPUs" } else { "jobs without GPUs" }.to_owned()));
         words.extend(self.direct.map(|direct| if direct { "asked for" } else { "came along" }.to_owned()));
         words
     }
 
     /// As rollups are asked.
-    pub async fn filter(&self, store: &Store) -> Result<Filter> {
+    pub(crate) async fn filter(&self, store: &Store, known: &State) -> Result<Filter> {
         let users = match &self.user {
             None => None,
             Some(wanted) => {
@@ -118,7 +121,7 @@ impl Choice {
             class: self.env.clone(),
             origin: self.origin.clone(),
             direct: self.direct,
-            fields: fields(store).await?,
+            fields: known.fields(),
         })
     }
 
@@ -143,7 +146,11 @@ impl Choice {
         all.extend(texts.iter().filter_map(|(column, value)| {
             value.as_ref().map(|value| format!("{column} = {}", quoted(value)))
         }));
-        all.extend(self.gpu.map(|gpu| if gpu { "gpus > 0" } else { "gpus = 0" }.to_owned()));
+        all.extend(
+            self.gpu.map(|gpu| {
+                if gpu { "gpus > 0" } else { "is_accounted AND coalesce(gpus, 0) = 0" }.to_owned()
+            }),
+        );
         all
     }
 
@@ -151,9 +158,12 @@ impl Choice {
     pub(crate) fn views(&self) -> Vec<(&'static str, String)> {
         let day = self.of_day();
         let (process, job) = (self.of_process(), self.of_job());
-        let and = |conditions: &[String]| conditions.iter().map(|condition| format!(" AND {condition}")).collect::<String>();
+        let and = |conditions: &[String]| {
+            conditions.iter().map(|condition| format!(" AND {condition}")).collect::<String>()
+        };
         let both: Vec<String> = process.iter().chain(&job).cloned().collect();
-        let of_jobs = format!("process_id IN (SELECT process_id FROM process_jobs WHERE {day}{})", and(&both));
+        let of_jobs =
+            format!("process_id IN (SELECT process_id FROM process_jobs WHERE {day}{})", and(&both));
         let processes = if job.is_empty() { and(&process) } else { format!(" AND {of_jobs}") };
         let mut loads = Vec::new();
         loads.extend(self.origin.as_ref().map(|origin| format!("origin = {}", quoted(origin))));
@@ -169,10 +179,11 @@ impl Choice {
     }
 }
 
-/// Fields of science of projects.
-async fn fields(store: &Store) -> Result<terrarium_rollup::Map<String, Vec<Field>>> {
-    let mut all: HashMap<String, Vec<Field>> = HashMap::new();
+/// The version of the table of fields of science, and what it says of projects.
+pub(crate) async fn fields(store: &Store) -> Result<(u64, BTreeMap<String, Vec<Field>>)> {
+    let mut all: BTreeMap<String, Vec<Field>> = BTreeMap::new();
     let state = store.table(&schema::DOMAINS).await?;
+    let version = state.snapshot().map_err(failed(schema::DOMAINS.name))?.version();
     for file in files(&schema::DOMAINS, &state)? {
         for rows in read(store, &schema::DOMAINS, &file).await? {
             let (Some(projects), Some(domains)) = (texts(&rows, 0), texts(&rows, 1)) else { continue };
@@ -188,5 +199,5 @@ async fn fields(store: &Store) -> Result<terrarium_rollup::Map<String, Vec<Field
             }
         }
     }
-    Ok(all.into_iter().collect())
+    Ok((version as u64, all))
 }

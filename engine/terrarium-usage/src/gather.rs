@@ -74,9 +74,8 @@ impl<'a> Numbers<'a> {
 pub(crate) fn gather(batch: u64, segments: &[Segment]) -> (Gathered<'_>, Vec<Translation>) {
     let (mut clusters, mut names) = (Numbers::new(), Numbers::new());
     let mut modules: Vec<&Module> = segments.iter().flat_map(|segment| &segment.modules).collect();
-    let order = |a: &&Module, b: &&Module| {
-        (a.package(), &a.name).cmp(&(b.package(), &b.name)).then_with(|| a.cmp(b))
-    };
+    let order =
+        |a: &&Module, b: &&Module| (a.package(), &a.name).cmp(&(b.package(), &b.name)).then_with(|| a.cmp(b));
     modules.sort_unstable_by(order);
     modules.dedup();
     let places: HashMap<&Module, u32> = modules.iter().enumerate().map(|(i, m)| (*m, i as u32)).collect();

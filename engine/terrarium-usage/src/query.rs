@@ -36,11 +36,14 @@ const PROCESS_JOBS: &str = "SELECT p.cluster, p.date, p.process_id, p.\"user\", 
 
 const VIEWS: [(&str, &str); 2] = [("loads", LOADS), ("process_jobs", PROCESS_JOBS)];
 
-/// Whether a query has this word in it, be it in a text.
-fn mentions(query: &str, word: &str) -> bool {
-    let is_of_word = |c: char| c.is_alphanumeric() || c == '_';
-    query.match_indices(word).any(|(at, _)| {
-        !query[..at].ends_with(is_of_word) && !query[at + word.len()..].starts_with(is_of_word)
+/// Whether a query asks this table or view: it has its name behind FROM or JOIN.
+fn mentions(query: &str, table: &str) -> bool {
+    let mut words = query.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty());
+    let mut is_next = false;
+    words.any(|word| {
+        let found = is_next && word.eq_ignore_ascii_case(table);
+        is_next = word.eq_ignore_ascii_case("from") || word.eq_ignore_ascii_case("join");
+        found
     })
 }
 
@@ -64,12 +67,18 @@ impl Session {
 
     /// What this query needs, and nothing else: reading the logs of all tables takes longer than many an answer. With a choice there
     /// are views of the rows chosen.
-    pub async fn for_query(store: &Store, query: &str, choice: Option<&Choice>, memory: usize) -> Result<Self> {
+    pub async fn for_query(
+        store: &Store,
+        query: &str,
+        choice: Option<&Choice>,
+        memory: usize,
+    ) -> Result<Self> {
         let chosen = choice.map(Choice::views).unwrap_or_default();
         let chosen = chosen.iter().map(|(name, query)| (*name, query.as_str()));
         // In the order in which they are made: what a view refers to is there already.
         let views: Vec<(&str, &str)> = VIEWS.into_iter().chain(chosen).collect();
-        let mut text = query.to_owned();
+        let code = query.lines().filter(|line| !line.trim_start().starts_with("--"));
+        let mut text = code.collect::<Vec<_>>().join("\n");
         let mut used = Vec::new();
         for (name, definition) in views.iter().rev() {
             if mentions(&text, name) {
@@ -78,7 +87,8 @@ impl Session {
                 used.push((*name, *definition));
             }
         }
-        let tables: Vec<&'static Table> = TABLES.into_iter().filter(|table| mentions(&text, table.name)).collect();
+        let tables: Vec<&'static Table> =
+            TABLES.into_iter().filter(|table| mentions(&text, table.name)).collect();
         let session = Self::with(store, &tables, memory).await?;
         for (name, definition) in used.into_iter().rev() {
             session.view(name, definition).await?;

@@ -61,6 +61,16 @@ impl Store {
         Ok(store)
     }
 
+    /// Opens a store to be asked: if what is known of its tables holds, their logs are not read.
+    pub async fn open_to_ask(location: Location) -> Result<Self> {
+        crate::location::register();
+        let store = Store { location: location.clone(), objects: location.objects()? };
+        match crate::rollup::State::read(&store).await {
+            Ok(Some(_)) => Ok(store),
+            _ => Store::open(location).await,
+        }
+    }
+
     /// Opens a store, and makes what is missing.
     pub async fn make(location: Location) -> Result<Self> {
         crate::location::register();

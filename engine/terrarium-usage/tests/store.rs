@@ -312,14 +312,20 @@ async fn reports_say_what_was_counted() {
         public: None,
     };
     let of_day = asked(Choice::days(day("2026-11-20"), day("2026-11-20")));
-    for report in report::all().into_iter().filter(|report| !["overhead", "vulnerable", "trends"].contains(&report.name)) {
+    for report in report::all()
+        .into_iter()
+        .filter(|report| !["overhead", "vulnerable", "trends"].contains(&report.name))
+    {
         let answered = report.ask(&store, &of_day, &mut |_, _| {}).await.unwrap();
         for batch in &answered.rows {
             for (column, _) in &answered.report.columns {
                 assert!(batch.column_by_name(column).is_some(), "{} has no {column}", report.name);
             }
         }
-        assert_eq!((answered.complete.processes, answered.complete.lost, answered.complete.incomplete), (5, 1, 0));
+        assert_eq!(
+            (answered.complete.processes, answered.complete.lost, answered.complete.incomplete),
+            (5, 1, 0)
+        );
     }
     let none = asked(Choice::days(day("2020-01-01"), day("2020-01-02")));
     let top = report::all().into_iter().next().unwrap();

@@ -37,7 +37,10 @@ pub(crate) async fn rollup(args: &RollupArgs) -> Result<u8, CliError> {
         result(format_args!("{document}\n"))?;
     } else {
         let days = counted(done.days as u64, "day");
-        result(format_args!("{days} added up, {} written, {seconds:.1} s\n", counted(done.months as u64, "month")))?;
+        result(format_args!(
+            "{days} added up, {} written, {seconds:.1} s\n",
+            counted(done.months as u64, "month")
+        ))?;
     }
     Ok(0)
 }

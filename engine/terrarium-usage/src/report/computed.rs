@@ -59,7 +59,9 @@ fn longs(batch: &RecordBatch, name: &str) -> Result<Int64Array> {
 }
 
 fn batch(columns: Vec<(&str, ArrayRef)>) -> Result<Rows> {
-    let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true)));
+    let batch = RecordBatch::try_from_iter_with_nullable(
+        columns.into_iter().map(|(name, array)| (name, array, true)),
+    );
     Ok(vec![batch.map_err(|error| Error::Rows { table: "report", source: Box::new(error) })?])
 }
 
@@ -92,7 +94,10 @@ fn months(results: &[Rows]) -> Result<Months> {
         for (i, set) in sets.as_binary::<i32>().iter().enumerate() {
             let package = packages.as_ref().map(|packages| packages.value(i).to_owned());
             let users = crate::maintain::bitmap(set.unwrap_or_default())?;
-            *all.entry(package).or_default().entry(months.as_primitive::<Date32Type>().value(i)).or_default() |= users;
+            *all.entry(package)
+                .or_default()
+                .entry(months.as_primitive::<Date32Type>().value(i))
+                .or_default() |= users;
         }
     }
     Ok(all)
@@ -102,7 +107,8 @@ fn months(results: &[Rows]) -> Result<Months> {
 fn is_whole(first: i32, asked: &Asked) -> bool {
     let first = NaiveDate::default() + chrono::TimeDelta::days(i64::from(first));
     let next = first.checked_add_months(chrono::Months::new(1));
-    first >= asked.choice.since && next.and_then(|next| next.pred_opt()).is_some_and(|last| last <= asked.choice.until)
+    first >= asked.choice.since
+        && next.and_then(|next| next.pred_opt()).is_some_and(|last| last <= asked.choice.until)
 }
 
 fn trends(results: &[Rows], asked: &Asked) -> Result<Rows> {
@@ -156,7 +162,10 @@ fn trends(results: &[Rows], asked: &Asked) -> Result<Rows> {
     // What is believed first, and of that the largest change.
     found.sort_by(|(a, qa), (b, qb)| {
         let rank = |q: f64| q > 0.05;
-        rank(*qa).cmp(&rank(*qb)).then(b.change.abs().total_cmp(&a.change.abs())).then(a.package.cmp(&b.package))
+        rank(*qa)
+            .cmp(&rank(*qb))
+            .then(b.change.abs().total_cmp(&a.change.abs()))
+            .then(a.package.cmp(&b.package))
     });
     let direction = |(one, q): &(Found, f64)| match (*q <= 0.05, one.change > 0.0) {
         (true, true) => Some("emerging"),
@@ -190,7 +199,8 @@ fn drivers(results: &[Rows], asked: &Asked) -> Result<Rows> {
     for batch in asking {
         let (names, sets) = (texts(batch, "package")?, column(batch, "user_set", &DataType::Binary)?);
         for (i, set) in sets.as_binary::<i32>().iter().enumerate() {
-            *asked_by.entry(names.value(i).to_owned()).or_default() |= crate::maintain::bitmap(set.unwrap_or_default())?;
+            *asked_by.entry(names.value(i).to_owned()).or_default() |=
+                crate::maintain::bitmap(set.unwrap_or_default())?;
         }
     }
     // Of each user, the field of most jobs.
@@ -219,7 +229,9 @@ fn drivers(results: &[Rows], asked: &Asked) -> Result<Rows> {
         let mut seen = RoaringBitmap::new();
         let mut newcomers = Vec::new();
         for (month, users) in months {
-            let fresh = users.iter().filter(|user| !seen.contains(*user) && first_run.get(user).is_some_and(|run| *run < month));
+            let fresh = users
+                .iter()
+                .filter(|user| !seen.contains(*user) && first_run.get(user).is_some_and(|run| *run < month));
             newcomers.extend(fresh.map(|user| (user, month)));
             seen |= users;
         }
@@ -245,7 +257,8 @@ fn drivers(results: &[Rows], asked: &Asked) -> Result<Rows> {
         key(*b).cmp(&key(*a)).then(new[*a].package.cmp(&new[*b].package))
     });
     order.truncate(asked.limit.unwrap_or(super::ROWS));
-    let most = |counts: HashMap<String, i64>| counts.into_iter().max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0)));
+    let most =
+        |counts: HashMap<String, i64>| counts.into_iter().max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0)));
     let mut rows = Vec::new();
     for number in order {
         let one = &new[number];
@@ -309,7 +322,10 @@ fn versions(results: &[Rows], asked: &Asked) -> Result<Rows> {
             vec![
                 ("released", Arc::new(lives.iter().map(|life| day(life.released)).collect::<Date32Array>())),
                 ("age_days", long(lives.iter().map(|life| life.age_days))),
-                ("end_of_life", Arc::new(lives.iter().map(|life| day(life.end_of_life)).collect::<Date32Array>())),
+                (
+                    "end_of_life",
+                    Arc::new(lives.iter().map(|life| day(life.end_of_life)).collect::<Date32Array>()),
+                ),
                 ("ended", Arc::new(lives.iter().map(|life| life.has_ended).collect::<BooleanArray>())),
                 ("rule", text(lives.iter().map(|life| rule(life.rule)))),
             ],
@@ -325,7 +341,8 @@ fn vulnerable(results: &[Rows], asked: &Asked, notes: &mut Vec<String>) -> Resul
     };
     let mut advisories = Advisories::new();
     let read = advisories.read_folder(folder);
-    let read = read.map_err(|error| Error::Damaged { path: folder.display().to_string(), why: error.to_string() })?;
+    let read =
+        read.map_err(|error| Error::Damaged { path: folder.display().to_string(), why: error.to_string() })?;
     notes.push(format!("{} advisories from {}", read.kept, folder.display()));
     if let Some(first) = read.unread.first() {
         let (path, why) = (first.path.display(), &first.why);
@@ -338,7 +355,9 @@ fn vulnerable(results: &[Rows], asked: &Asked, notes: &mut Vec<String>) -> Resul
         for i in 0..rows.num_rows() {
             let mut hold = merge(advisories.of(names.value(i), versions.value(i)));
             // The worst first.
-            hold.sort_by(|a, b| b.severity.partial_cmp(&a.severity).unwrap_or(std::cmp::Ordering::Equal).then(a.id.cmp(&b.id)));
+            hold.sort_by(|a, b| {
+                b.severity.partial_cmp(&a.severity).unwrap_or(std::cmp::Ordering::Equal).then(a.id.cmp(&b.id))
+            });
             if !hold.is_empty() {
                 let name = (names.value(i).to_owned(), versions.value(i).to_owned());
                 found.push((name, users.value(i), jobs.value(i), hold));
@@ -353,7 +372,8 @@ fn vulnerable(results: &[Rows], asked: &Asked, notes: &mut Vec<String>) -> Resul
         all.sort_by(|a, b| terrarium_judge::compare_versions(a, b));
         all.pop()
     };
-    let worst = |row: &((String, String), i64, i64, Vec<terrarium_judge::advisories::Advisory>)| row.3[0].clone();
+    let worst =
+        |row: &((String, String), i64, i64, Vec<terrarium_judge::advisories::Advisory>)| row.3[0].clone();
     let name = |one: &terrarium_judge::advisories::Advisory| {
         one.aliases.iter().find(|alias| alias.starts_with("CVE-")).unwrap_or(&one.id).clone()
     };

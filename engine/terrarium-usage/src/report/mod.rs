@@ -162,7 +162,12 @@ fn parse(name: &'static str, sql: &'static str) -> Report {
         question: String::new(),
         columns: Vec::new(),
         optional: Vec::new(),
-        chart: Chart::Heat { row: String::new(), column: String::new(), value: String::new(), key: String::new() },
+        chart: Chart::Heat {
+            row: String::new(),
+            column: String::new(),
+            value: String::new(),
+            key: String::new(),
+        },
         note: String::new(),
         libraries: None,
         by: Vec::new(),
@@ -214,9 +219,13 @@ fn chart(text: &str) -> Chart {
             Chart::Dates { x, series, values, names, reference: of("reference"), axis: of("axis") }
         }
         "heat" => Chart::Heat { row: of("row"), column: of("column"), value: of("value"), key: of("key") },
-        "curve" => {
-            Chart::Curve { x: of("x"), y: of("y"), label: of("label"), x_axis: of("x-axis"), y_axis: of("y-axis") }
-        }
+        "curve" => Chart::Curve {
+            x: of("x"),
+            y: of("y"),
+            label: of("label"),
+            x_axis: of("x-axis"),
+            y_axis: of("y-axis"),
+        },
         _ => Chart::Bars {
             label: of("label").split('+').map(str::to_owned).collect(),
             values: several("values"),
@@ -275,18 +284,30 @@ impl Report {
     pub async fn ask(&self, store: &Store, asked: &Asked, told: Progress<'_>) -> Result<Answered> {
         let mut report = self.clone();
         report.fit(asked)?;
-        let filter = asked.choice.filter(store).await?;
+        let known = crate::rollup::known(store).await?;
+        let filter = asked.choice.filter(store, &known).await?;
         let mut notes = Vec::new();
         if let (Some(user), Some(found)) = (&asked.choice.user, &filter.users)
             && found.is_empty()
         {
-            notes.push(format!("there is no user {user} in the store: write the name as the table users has it"));
+            notes.push(format!(
+                "there is no user {user} in the store: write the name as the table users has it"
+            ));
         }
         let span = public::span(asked).unwrap_or_else(|| asked.choice.span());
-        let rollups = Rollups::open(store, span, asked.choice.cluster.as_deref(), told).await?;
+        let rollups = Rollups::open(store, &known, span, asked.choice.cluster.as_deref(), told).await?;
         let source = Source { rollups: Arc::new(rollups), filter: Arc::new(filter) };
-        let wanted = Wanted { counts: true, labels: source.filter.wants_labels(), ..Wanted::default() };
-        let complete = source.rollups.ask(wanted, |parts| terrarium_rollup::completeness(parts, &source.filter))?;
+        // All at once, with what its query will ask for.
+        let asks = |function: &str| self.sql.contains(function);
+        let wanted = Wanted {
+            counts: true,
+            labels: source.filter.wants_labels() || asked.public.is_some(),
+            libraries: asks("usage(") || asks("together("),
+            loads: asks("origin_loads("),
+            ..Wanted::default()
+        };
+        let complete =
+            source.rollups.ask(wanted, |parts| terrarium_rollup::completeness(parts, &source.filter))?;
         let rows = if let Some(least) = asked.public {
             notes.extend(public::notes(least));
             public::rows(&mut report, asked, &source, least)?
@@ -305,7 +326,8 @@ impl Report {
     fn fit(&mut self, asked: &Asked) -> Result<()> {
         if let Some(by) = &asked.by {
             if !self.by.contains(by) {
-                let known = if self.by.is_empty() { "it has one order only".to_owned() } else { self.by.join(", ") };
+                let known =
+                    if self.by.is_empty() { "it has one order only".to_owned() } else { self.by.join(", ") };
                 return Err(unfit(self, format!("it cannot be ordered by {by}; {known}")));
             }
             if let Chart::Bars { values, names, axis, .. } = &mut self.chart
@@ -333,7 +355,10 @@ impl Report {
         if let Chart::Dates { x, .. } = &mut self.chart {
             *x = x.replace("{step}", self.step.as_deref().unwrap_or("month"));
         }
-        self.public = self.public.as_ref().map(|columns| columns.iter().map(|column| self.fill(column, asked)).collect());
+        self.public = self
+            .public
+            .as_ref()
+            .map(|columns| columns.iter().map(|column| self.fill(column, asked)).collect());
         Ok(())
     }
 
@@ -385,7 +410,8 @@ impl Report {
 
 /// A Parquet file of an answer, with what its columns mean in its metadata.
 pub fn parquet(answered: &Answered) -> Result<Vec<u8>> {
-    let failed = |error: parquet::errors::ParquetError| Error::Rows { table: "report", source: Box::new(error) };
+    let failed =
+        |error: parquet::errors::ParquetError| Error::Rows { table: "report", source: Box::new(error) };
     let report = &answered.report;
     let mut about = vec![
         ("terrarium.report".to_owned(), report.name.to_owned()),
@@ -394,14 +420,16 @@ pub fn parquet(answered: &Answered) -> Result<Vec<u8>> {
         ("completeness".to_owned(), completeness_words(&answered.complete)),
     ];
     about.extend(report.columns.iter().map(|(name, text)| (format!("column.{name}"), text.clone())));
-    let about = about.into_iter().map(|(key, value)| parquet::file::metadata::KeyValue::new(key, value)).collect();
+    let about =
+        about.into_iter().map(|(key, value)| parquet::file::metadata::KeyValue::new(key, value)).collect();
     let properties = parquet::file::properties::WriterProperties::builder()
         .set_compression(parquet::basic::Compression::ZSTD(Default::default()))
         .set_key_value_metadata(Some(about))
         .build();
     let schema = answered.rows.first().map(RecordBatch::schema);
     let schema = schema.unwrap_or_else(|| Arc::new(arrow::datatypes::Schema::empty()));
-    let mut writer = parquet::arrow::ArrowWriter::try_new(Vec::new(), schema, Some(properties)).map_err(failed)?;
+    let mut writer =
+        parquet::arrow::ArrowWriter::try_new(Vec::new(), schema, Some(properties)).map_err(failed)?;
     for batch in &answered.rows {
         writer.write(batch).map_err(failed)?;
     }
@@ -413,7 +441,8 @@ fn at_least(report: &Report, rows: &[RecordBatch], least: i64) -> Result<Vec<Rec
     let mut kept = Vec::new();
     for batch in rows {
         let users = batch.column_by_name("users").and_then(|column| column.as_primitive_opt::<Int64Type>());
-        let users = users.ok_or_else(|| unfit(report, "it counts no users: --min-users says nothing of it"))?;
+        let users =
+            users.ok_or_else(|| unfit(report, "it counts no users: --min-users says nothing of it"))?;
         let wanted: arrow::array::BooleanArray =
             (0..users.len()).map(|i| Some(users.is_valid(i) && users.value(i) >= least)).collect();
         let filtered = arrow::compute::filter_record_batch(batch, &wanted);
@@ -459,7 +488,11 @@ mod tests {
             let words = ["chosen_", "usage(", "usage_all(", "origin_loads(", "together(", "SELECT 1"];
             assert!(words.iter().any(|word| report.sql.contains(word)), "{}", report.name);
             for optional in &report.optional {
-                assert!(report.columns.iter().any(|(name, _)| name == optional), "{} {optional}", report.name);
+                assert!(
+                    report.columns.iter().any(|(name, _)| name == optional),
+                    "{} {optional}",
+                    report.name
+                );
             }
         }
     }

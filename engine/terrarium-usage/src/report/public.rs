@@ -47,18 +47,29 @@ pub(super) fn notes(least: u64) -> Vec<String> {
 }
 
 /// Its rows.
-pub(super) fn rows(report: &mut Report, asked: &Asked, source: &Source, least: u64) -> Result<Vec<RecordBatch>> {
+pub(super) fn rows(
+    report: &mut Report,
+    asked: &Asked,
+    source: &Source,
+    least: u64,
+) -> Result<Vec<RecordBatch>> {
     let columns = report.public.clone().ok_or_else(|| unfit(report, "it has no public form"))?;
     let choice = &asked.choice;
     if choice.user.is_some() || choice.project.is_some() || asked.min_users.is_some() {
-        return Err(unfit(report, "its public form cannot be narrowed to a user, a project, or by --min-users"));
+        return Err(unfit(
+            report,
+            "its public form cannot be narrowed to a user, a project, or by --min-users",
+        ));
     }
     if choice.words().len() > 1 {
         return Err(unfit(report, "its public form takes one filter at most"));
     }
     let least = usize::try_from(least.max(2)).unwrap_or(usize::MAX);
     let periods = periods(asked).ok_or_else(|| {
-        unfit(report, "its public form is of a whole month, quarter or year: --since 2026-01-01 --until 2026-03-31")
+        unfit(
+            report,
+            "its public form is of a whole month, quarter or year: --since 2026-01-01 --until 2026-03-31",
+        )
     })?;
     // A step of time is a period of its own, each told apart from those around it.
     let step = columns.iter().find(|column| matches!(column.as_str(), "day" | "week" | "month")).cloned();
@@ -134,7 +145,11 @@ fn head(report: &mut Report, columns: &[String], step: Option<&str>, names: &[&S
     };
 }
 
-fn batch(names: &[&String], step: Option<&str>, found: &[(NaiveDate, Vec<Value>, usize)]) -> Result<Vec<RecordBatch>> {
+fn batch(
+    names: &[&String],
+    step: Option<&str>,
+    found: &[(NaiveDate, Vec<Value>, usize)],
+) -> Result<Vec<RecordBatch>> {
     let mut fields = Vec::new();
     let mut columns: Vec<ArrayRef> = Vec::new();
     if let Some(step) = step {
@@ -150,7 +165,11 @@ fn batch(names: &[&String], step: Option<&str>, found: &[(NaiveDate, Vec<Value>,
             let value = |value: &Value| if let Value::Text(text) = value { Some(text.clone()) } else { None };
             columns.push(Arc::new(found.iter().map(|row| value(&row.1[place])).collect::<StringArray>()));
         }
-        fields.push(Field::new(name.as_str(), if is_bool { DataType::Boolean } else { DataType::Utf8 }, true));
+        fields.push(Field::new(
+            name.as_str(),
+            if is_bool { DataType::Boolean } else { DataType::Utf8 },
+            true,
+        ));
     }
     fields.push(Field::new("users", DataType::Int64, true));
     columns.push(Arc::new(found.iter().map(|row| Some(row.2 as i64)).collect::<Int64Array>()));
@@ -171,6 +190,9 @@ mod tests {
         let quarter = [(day("2026-04-01"), day("2026-06-30"))];
         let all = months(&quarter);
         assert_eq!(all.len(), 3);
-        assert_eq!(all[1], [(day("2026-05-01"), day("2026-05-31")), quarter[0], (day("2026-01-01"), day("2026-12-31"))]);
+        assert_eq!(
+            all[1],
+            [(day("2026-05-01"), day("2026-05-31")), quarter[0], (day("2026-01-01"), day("2026-12-31"))]
+        );
     }
 }

@@ -59,8 +59,19 @@ struct Process {
 }
 
 /// Makes it.
-pub(super) async fn build(store: &Store, sources: &Sources, jobs: &Jobs, cluster: &str, day: i32) -> Result<Part> {
-    let digest = sources.months((day, day), Some(cluster)).into_values().flatten().next().map_or(0, |(_, digest)| digest);
+pub(super) async fn build(
+    store: &Store,
+    sources: &Sources,
+    jobs: &Jobs,
+    cluster: &str,
+    day: i32,
+) -> Result<Part> {
+    let digest = sources
+        .months((day, day), Some(cluster))
+        .into_values()
+        .flatten()
+        .next()
+        .map_or(0, |(_, digest)| digest);
     let mut builder = Builder::new(cluster, day, digest);
     if sources.of(&schema::PROCESSES, cluster, day).is_empty() {
         from_sums(store, sources, cluster, day, &mut builder).await?;
@@ -90,8 +101,20 @@ async fn processes(
         }
     }
     const COLUMNS: [&str; 14] = [
-        "process_id", "user_no", "started", "extent", "python", "environment_class", "scheduler", "job_id", "rank", "ranks",
-        "dropped", "is_cut", "probability", "doubts",
+        "process_id",
+        "user_no",
+        "started",
+        "extent",
+        "python",
+        "environment_class",
+        "scheduler",
+        "job_id",
+        "rank",
+        "ranks",
+        "dropped",
+        "is_cut",
+        "probability",
+        "doubts",
     ];
     let mut processes = HashMap::new();
     for file in sources.of(&schema::PROCESSES, cluster, day) {
@@ -119,21 +142,24 @@ async fn processes(
             for (i, id) in ids.as_primitive::<Int64Type>().values().iter().enumerate() {
                 let named = job.is_valid(i).then(|| (scheduler.value(i), job.value(i)));
                 let linked = || links.get(id).map(|(scheduler, job)| (scheduler.as_str(), job.as_str()));
-                let job = named.or_else(linked).map(|(scheduler, job)| jobs.of(scheduler, job, started.value(i)));
+                let job =
+                    named.or_else(linked).map(|(scheduler, job)| jobs.of(scheduler, job, started.value(i)));
                 let job_day = builder.job_day(users.value(i) as u32, job);
                 let facts = ProcessFacts {
                     is_python: python.is_valid(i),
                     class: class.at(i),
                     is_opted_out: extent.value(i) == "opted-out",
                     is_incomplete: dropped.value(i) > 0 || cut.as_boolean().value(i),
-                    is_doubtful: doubts.is_some_and(|doubts| doubts.is_valid(i) && doubts.value_length(i) > 0),
+                    is_doubtful: doubts
+                        .is_some_and(|doubts| doubts.is_valid(i) && doubts.value_length(i) > 0),
                     probability: if probability.is_valid(i) {
                         (probability.value(i) * 1e6).round().clamp(1.0, 1e6) as u32
                     } else {
                         1_000_000
                     },
                 };
-                let is_parallel = rank.is_valid(i) && rank.value(i) == 0 && ranks.is_valid(i) && ranks.value(i) > 1;
+                let is_parallel =
+                    rank.is_valid(i) && rank.value(i) == 0 && ranks.is_valid(i) && ranks.value(i) > 1;
                 let number = builder.process(job_day, facts);
                 processes.insert(*id, Process { number, is_python: facts.is_python, is_parallel });
             }
@@ -160,7 +186,15 @@ async fn imports(
     builder: &mut Builder,
 ) -> Result<()> {
     const COLUMNS: [&str; 9] = [
-        "process_id", "module", "package", "distribution", "version", "origin", "imported_by", "direct", "took_us",
+        "process_id",
+        "module",
+        "package",
+        "distribution",
+        "version",
+        "origin",
+        "imported_by",
+        "direct",
+        "took_us",
     ];
     // Names of modules have numbers of their own: they are in no answer.
     let mut modules: Map<String, u32> = Map::default();
@@ -178,7 +212,8 @@ async fn imports(
             let mut number = |name: &str| Numbered::of(&batch, name, |text| builder.text(text));
             let (package, distribution) = (number("package")?, number("distribution")?);
             let (version, origin) = (number("version")?, number("origin")?);
-            let (python, own, unknown) = (builder.text("python"), builder.text("(own code)"), builder.text("unknown"));
+            let (python, own, unknown) =
+                (builder.text("python"), builder.text("(own code)"), builder.text("unknown"));
             let ids = column(&batch, "process_id", &DataType::Int64)?;
             let direct = column(&batch, "direct", &DataType::Boolean)?;
             let direct = direct.as_boolean();
@@ -249,10 +284,12 @@ async fn lost(
             let dropped = dropped.as_primitive::<Int64Type>();
             let started = column(&batch, "started", &Type::Time.arrow())?;
             let started = started.as_primitive::<TimestampMicrosecondType>();
-            let (user, scheduler, job) = (texts(&batch, "user")?, texts(&batch, "scheduler")?, texts(&batch, "job_id")?);
+            let (user, scheduler, job) =
+                (texts(&batch, "user")?, texts(&batch, "scheduler")?, texts(&batch, "job_id")?);
             for i in (0..batch.num_rows()).filter(|i| dropped.is_valid(*i) && dropped.value(*i) > 0) {
                 let Some(user) = names.get(user.value(i)) else { continue };
-                let began = if started.is_valid(i) { started.value(i) } else { i64::from(day) * 86_400_000_000 };
+                let began =
+                    if started.is_valid(i) { started.value(i) } else { i64::from(day) * 86_400_000_000 };
                 let job = job.is_valid(i).then(|| jobs.of(scheduler.value(i), job.value(i), began));
                 let job_day = builder.job_day(*user, job);
                 builder.lost(job_day, dropped.value(i).min(i64::from(u32::MAX)) as u32);
@@ -263,13 +300,21 @@ async fn lost(
 }
 
 /// Where rows are gone, what sums tell: who loaded what, and nothing of jobs.
-async fn from_sums(store: &Store, sources: &Sources, cluster: &str, day: i32, builder: &mut Builder) -> Result<()> {
+async fn from_sums(
+    store: &Store,
+    sources: &Sources,
+    cluster: &str,
+    day: i32,
+    builder: &mut Builder,
+) -> Result<()> {
     for file in sources.of(&schema::DAILY, cluster, day) {
         for batch in read(store, &schema::DAILY, file).await? {
             let mut number = |name: &str| Numbered::of(&batch, name, |text| builder.text(text));
-            let (package, distribution, version) = (number("package")?, number("distribution")?, number("version")?);
+            let (package, distribution, version) =
+                (number("package")?, number("distribution")?, number("version")?);
             let (origin, class) = (number("origin")?, number("environment_class")?);
-            let (python, own, unknown) = (builder.text("python"), builder.text("(own code)"), builder.text("unknown"));
+            let (python, own, unknown) =
+                (builder.text("python"), builder.text("(own code)"), builder.text("unknown"));
             let direct = column(&batch, "direct", &DataType::Boolean)?;
             let direct = direct.as_boolean();
             let users = column(&batch, "users", &DataType::Binary)?;

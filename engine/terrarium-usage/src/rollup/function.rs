@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Float64Builder, Int64Builder, RecordBatch, StringBuilder,
+    ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Float64Builder, Int64Builder, RecordBatch,
+    StringBuilder,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -15,7 +16,9 @@ use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 use roaring::RoaringBitmap;
-use terrarium_rollup::{AskedOf, Dimension, Filter, Group, Loads, Pair, Question, Set, Value, Wanted, answer, loads, pairs};
+use terrarium_rollup::{
+    AskedOf, Dimension, Filter, Group, Loads, Pair, Question, Set, Value, Wanted, answer, loads, pairs,
+};
 
 use super::Rollups;
 
@@ -33,10 +36,14 @@ pub const FUNCTIONS: [&str; 4] = ["usage", "usage_all", "origin_loads", "togethe
 
 impl Source {
     /// Of all days, and about all.
-    pub async fn of_all(store: &crate::store::Store, told: super::Progress<'_>) -> crate::error::Result<Self> {
+    pub async fn of_all(
+        store: &crate::store::Store,
+        told: super::Progress<'_>,
+    ) -> crate::error::Result<Self> {
         let all = crate::choice::Choice::days(chrono::NaiveDate::MIN, chrono::NaiveDate::MAX);
-        let filter = Filter { days: None, ..all.filter(store).await? };
-        let rollups = Rollups::open(store, (i32::MIN, i32::MAX), None, told).await?;
+        let known = super::known(store).await?;
+        let filter = Filter { days: None, ..all.filter(store, &known).await? };
+        let rollups = Rollups::open(store, &known, (i32::MIN, i32::MAX), None, told).await?;
         Ok(Source { rollups: Arc::new(rollups), filter: Arc::new(filter) })
     }
 }
@@ -49,7 +56,8 @@ impl std::fmt::Debug for Source {
 
 /// Makes the functions known.
 pub(crate) fn register(session: &SessionContext, source: &Source) {
-    for (name, kind) in FUNCTIONS.into_iter().zip([Kind::Usage, Kind::UsageAll, Kind::Loads, Kind::Together]) {
+    for (name, kind) in FUNCTIONS.into_iter().zip([Kind::Usage, Kind::UsageAll, Kind::Loads, Kind::Together])
+    {
         session.register_udtf(name, Arc::new(Function { source: source.clone(), kind }));
     }
 }
@@ -89,9 +97,13 @@ impl TableFunctionImpl for Function {
         let dimensions = if self.kind == Kind::Together { Vec::new() } else { dimensions(&first)? };
         let packages = if self.kind == Kind::Together { Some(list(&first)) } else { packages };
         let of_library = |d: &&Dimension| **d <= Dimension::Direct;
-        if self.kind == Kind::Loads && let Some(dimension) = dimensions.iter().find(of_library) {
+        if self.kind == Kind::Loads
+            && let Some(dimension) = dimensions.iter().find(of_library)
+        {
             let name = dimension.name();
-            return Err(DataFusionError::Plan(format!("origin_loads tells origins apart by itself, and no {name}")));
+            return Err(DataFusionError::Plan(format!(
+                "origin_loads tells origins apart by itself, and no {name}"
+            )));
         }
         let schema = schema(self.kind, &dimensions);
         Ok(Arc::new(Answers { source: self.source.clone(), kind: self.kind, dimensions, packages, schema }))
@@ -102,7 +114,10 @@ fn dimensions(text: &str) -> Result<Vec<Dimension>> {
     let mut all = Vec::new();
     for name in list(text) {
         let found = Dimension::of(&name).ok_or_else(|| {
-            DataFusionError::Plan(format!("`{name}` is nothing to keep apart; these are: {}", Dimension::names().join(", ")))
+            DataFusionError::Plan(format!(
+                "`{name}` is nothing to keep apart; these are: {}",
+                Dimension::names().join(", ")
+            ))
         })?;
         if !all.contains(&found) {
             all.push(found);
@@ -184,7 +199,8 @@ impl TableProvider for Answers {
             let place = self.schema.index_of(name).ok();
             projection.is_none_or(|wanted| place.is_some_and(|place| wanted.contains(&place)))
         };
-        let rows = self.rows(wants("user_set")).map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let rows =
+            self.rows(wants("user_set")).map_err(|error| DataFusionError::External(Box::new(error)))?;
         let plan = MemorySourceConfig::try_new_exec(&[vec![rows?]], self.schema(), projection.cloned())?;
         Ok(plan)
     }
@@ -193,14 +209,18 @@ impl TableProvider for Answers {
 impl Answers {
     fn rows(&self, with_sets: bool) -> crate::error::Result<Result<RecordBatch>> {
         let filter = &self.source.filter;
-        let labels = filter.wants_labels() || self.dimensions.iter().any(|dimension| dimension.wants_labels());
+        let labels =
+            filter.wants_labels() || self.dimensions.iter().any(|dimension| dimension.wants_labels());
         let rollups = &self.source.rollups;
         Ok(match self.kind {
             Kind::Usage | Kind::UsageAll => {
                 let with_others = self.kind == Kind::UsageAll;
                 let wanted = Wanted { labels, libraries: true, others: with_others, ..Wanted::default() };
-                let question =
-                    Question { dimensions: self.dimensions.clone(), packages: self.packages.clone(), with_others };
+                let question = Question {
+                    dimensions: self.dimensions.clone(),
+                    packages: self.packages.clone(),
+                    with_others,
+                };
                 self.usage(&rollups.ask(wanted, |parts| answer(parts, filter, &question))?, with_sets)
             }
             Kind::Loads => {
@@ -210,7 +230,8 @@ impl Answers {
             Kind::Together => {
                 let wanted = Wanted { labels, libraries: true, ..Wanted::default() };
                 let named = self.packages.clone().unwrap_or_default();
-                let most = |parts: &[AskedOf<'_>]| if named.is_empty() { most_used(parts, filter) } else { named };
+                let most =
+                    |parts: &[AskedOf<'_>]| if named.is_empty() { most_used(parts, filter) } else { named };
                 self.together(&rollups.ask(wanted, |parts| pairs(parts, filter, &most(parts)))?)
             }
         })
@@ -308,7 +329,9 @@ fn most_used(parts: &[AskedOf<'_>], filter: &Filter) -> Vec<String> {
     const MOST: usize = 20;
     let question = Question { dimensions: vec![Dimension::Package], ..Question::default() };
     let mut groups = answer(parts, filter, &question);
-    groups.sort_by(|a, b| (b.users.len(), b.job_days).cmp(&(a.users.len(), a.job_days)).then(a.values.cmp(&b.values)));
+    groups.sort_by(|a, b| {
+        (b.users.len(), b.job_days).cmp(&(a.users.len(), a.job_days)).then(a.values.cmp(&b.values))
+    });
     let name = |group: Group| match group.values.into_iter().next() {
         Some(Value::Text(name)) => Some(name),
         _ => None,

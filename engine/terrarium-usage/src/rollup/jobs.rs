@@ -25,7 +25,17 @@ pub(super) struct Jobs {
 }
 
 const COLUMNS: [&str; 12] = [
-    "scheduler", "job_id", "project", "domain", "queue", "nodes", "gpus", "started", "ended", "submitted", "holds_from",
+    "scheduler",
+    "job_id",
+    "project",
+    "domain",
+    "queue",
+    "nodes",
+    "gpus",
+    "started",
+    "ended",
+    "submitted",
+    "holds_from",
     "holds_until",
 ];
 
@@ -36,18 +46,26 @@ fn texts(array: &ArrayRef) -> Result<arrow::array::StringArray> {
 
 impl Jobs {
     /// Jobs in which processes of these days may have been.
-    pub(super) async fn read(store: &Store, sources: &Sources, cluster: &str, days: (i32, i32)) -> Result<Self> {
+    pub(super) async fn read(
+        store: &Store,
+        sources: &Sources,
+        cluster: &str,
+        days: (i32, i32),
+    ) -> Result<Self> {
         let mut known: HashMap<(String, String), Vec<Job>> = HashMap::new();
         for file in sources.between(&schema::JOBS, cluster, (days.0 - LONGEST, days.1 + 1)) {
             for batch in read_some(store, &schema::JOBS, file, &COLUMNS).await? {
-                let column = |name: &str| batch.column_by_name(name).cloned().ok_or_else(|| super::day::missing(name));
+                let column =
+                    |name: &str| batch.column_by_name(name).cloned().ok_or_else(|| super::day::missing(name));
                 let text = |name: &str| column(name).and_then(|array| texts(&array));
                 let time = |name: &str| -> Result<TimestampMicrosecondArray> {
-                    let cast = arrow::compute::cast(&column(name)?, &Type::Time.arrow()).map_err(super::day::bad)?;
+                    let cast =
+                        arrow::compute::cast(&column(name)?, &Type::Time.arrow()).map_err(super::day::bad)?;
                     Ok(cast.as_primitive().clone())
                 };
                 let int = |name: &str| -> Result<Int32Array> {
-                    let cast = arrow::compute::cast(&column(name)?, &DataType::Int32).map_err(super::day::bad)?;
+                    let cast =
+                        arrow::compute::cast(&column(name)?, &DataType::Int32).map_err(super::day::bad)?;
                     Ok(cast.as_primitive().clone())
                 };
                 let (scheduler, id) = (text("scheduler")?, text("job_id")?);
@@ -57,10 +75,13 @@ impl Jobs {
                 let (holds_from, holds_until) = (time("holds_from")?, time("holds_until")?);
                 for i in 0..batch.num_rows() {
                     let at = |times: &TimestampMicrosecondArray| times.is_valid(i).then(|| times.value(i));
-                    let word = |texts: &arrow::array::StringArray| texts.is_valid(i).then(|| texts.value(i).to_owned());
+                    let word = |texts: &arrow::array::StringArray| {
+                        texts.is_valid(i).then(|| texts.value(i).to_owned())
+                    };
                     let count = |ints: &Int32Array| ints.is_valid(i).then(|| ints.value(i).max(0) as u32);
                     let (Some(scheduler), Some(id)) = (word(&scheduler), word(&id)) else { continue };
-                    let seconds = at(&started).zip(at(&ended)).map(|(from, to)| (to - from).max(0) / 1_000_000);
+                    let seconds =
+                        at(&started).zip(at(&ended)).map(|(from, to)| (to - from).max(0) / 1_000_000);
                     let facts = JobFacts {
                         identity: identity(&scheduler, &id, at(&holds_from)),
                         project: word(&project),
@@ -83,7 +104,8 @@ impl Jobs {
     pub(super) fn of(&self, scheduler: &str, id: &str, began: i64) -> JobFacts {
         let all = self.known.get(&(scheduler.to_owned(), id.to_owned()));
         let holds = |job: &&Job| {
-            job.holds_from.is_none_or(|from| began >= from) && job.holds_until.is_none_or(|until| began < until)
+            job.holds_from.is_none_or(|from| began >= from)
+                && job.holds_until.is_none_or(|until| began < until)
         };
         let found = all.and_then(|jobs| jobs.iter().find(holds));
         // One that the table lacks is a job all the same.

@@ -9,6 +9,7 @@ mod day;
 mod function;
 mod jobs;
 mod sources;
+mod state;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -22,9 +23,10 @@ use crate::error::{Error, Result};
 use crate::rewrite::remove;
 use crate::store::{OWN, Store};
 
-pub use function::{FUNCTIONS, Source};
 pub(crate) use function::register;
+pub use function::{FUNCTIONS, Source};
 use sources::Sources;
+pub(crate) use state::State;
 
 /// More days than this of a month are worth keeping.
 const WORTH_KEEPING: usize = 2;
@@ -50,7 +52,11 @@ fn path(of: &Month) -> ObjectPath {
             _ => cluster.push_str(&format!("={byte:02x}")),
         }
     }
-    ObjectPath::from(format!("{OWN}/rollups/{cluster}/{:04}-{:02}.part", of.1.div_euclid(12), of.1.rem_euclid(12) + 1))
+    ObjectPath::from(format!(
+        "{OWN}/rollups/{cluster}/{:04}-{:02}.part",
+        of.1.div_euclid(12),
+        of.1.rem_euclid(12) + 1
+    ))
 }
 
 /// A part as it lies in the store, or as it was made just now.
@@ -80,26 +86,40 @@ pub struct Updated {
 
 impl Rollups {
     /// Of some days, both inclusive, of a cluster or of all; days that are not kept are made, and kept if that is worth it.
-    pub async fn open(store: &Store, days: (i32, i32), cluster: Option<&str>, told: Progress<'_>) -> Result<Self> {
-        let sources = Sources::read(store).await?;
-        let months = sources.months(days, cluster);
-        let mut parts = Vec::new();
-        let stale = plan(store, &months).await?;
-        let total: usize = stale.iter().map(|plan| plan.stale.len()).sum();
-        let mut done = 0;
-        for plan in stale {
-            let wanted = |day: i32| day >= days.0 && day <= days.1;
-            let stale: Vec<i32> = plan.stale.iter().copied().filter(|day| wanted(*day)).collect();
+    pub(crate) async fn open(
+        store: &Store,
+        known: &State,
+        days: (i32, i32),
+        cluster: Option<&str>,
+        told: Progress<'_>,
+    ) -> Result<Self> {
+        let mut months = known.months(days, cluster);
+        let mut plans = plan(store, &months, false).await?;
+        let mut sources = None;
+        if plans.iter().any(|plan| !plan.stale.is_empty()) {
+            // Of tables as they are now; what is kept is compared with those.
+            let read = Sources::read(store).await?;
+            months = read.months(days, cluster);
+            plans = plan(store, &months, true).await?;
+            sources = Some(read);
+        }
+        let total: usize = plans.iter().map(|plan| plan.stale.len()).sum();
+        let (mut parts, mut done) = (Vec::new(), 0);
+        for plan in plans {
             let mut made = Vec::new();
-            if !stale.is_empty() {
-                let jobs = jobs::Jobs::read(store, &sources, &plan.month.0, (stale[0], stale[stale.len() - 1])).await?;
-                for day in stale {
-                    made.push(day::build(store, &sources, &jobs, &plan.month.0, day).await?);
+            if let (Some(first), Some(last), Some(sources)) =
+                (plan.stale.first(), plan.stale.last(), &sources)
+            {
+                let jobs = jobs::Jobs::read(store, sources, &plan.month.0, (*first, *last)).await?;
+                for day in &plan.stale {
+                    made.push(day::build(store, sources, &jobs, &plan.month.0, *day).await?);
                     done += 1;
                     told(done, total);
                 }
             }
-            if made.len() > WORTH_KEEPING && let Ok(lock) = store.lock() {
+            if made.len() > WORTH_KEEPING
+                && let Ok(lock) = store.lock()
+            {
                 // Somebody who may only read gets the answer all the same.
                 let part = Arc::new(join(plan.kept.as_ref(), &plan.fresh, &made)?);
                 let _ = write(store, &plan.month, &part).await;
@@ -143,7 +163,27 @@ impl Rollups {
 }
 
 fn damaged(error: terrarium_rollup::Damaged) -> Error {
-    Error::Damaged { path: format!("{OWN}/rollups"), why: format!("{error}; remove that folder, it is made anew") }
+    Error::Damaged {
+        path: format!("{OWN}/rollups"),
+        why: format!("{error}; `terrarium store rollup` makes it anew"),
+    }
+}
+
+/// The tables as they are: what is known of them, or what their logs say.
+pub(crate) async fn known(store: &Store) -> Result<State> {
+    match State::read(store).await? {
+        Some(state) => Ok(state),
+        None => look(store, &Sources::read(store).await?).await,
+    }
+}
+
+async fn look(store: &Store, sources: &Sources) -> Result<State> {
+    let (version, fields) = crate::choice::fields(store).await?;
+    let mut versions = sources.versions().clone();
+    versions.insert(crate::schema::DOMAINS.name.to_owned(), version);
+    let state = State::new(versions, &sources.months((i32::MIN, i32::MAX), None), fields);
+    state.keep(store).await;
+    Ok(state)
 }
 
 /// What of a month is kept, and what is not.
@@ -157,7 +197,12 @@ struct Plan {
     stale: Vec<i32>,
 }
 
-async fn plan(store: &Store, months: &BTreeMap<Month, BTreeMap<i32, u64>>) -> Result<Vec<Plan>> {
+/// Compares what is kept with the tables; if it is to be looked at closely, what is damaged is as good as not there.
+async fn plan(
+    store: &Store,
+    months: &BTreeMap<Month, BTreeMap<i32, u64>>,
+    closely: bool,
+) -> Result<Vec<Plan>> {
     let read = months.iter().map(|(month, days)| async move {
         let kept = store.get(&path(month)).await?;
         // What is damaged or of another version is made anew.
@@ -167,8 +212,10 @@ async fn plan(store: &Store, months: &BTreeMap<Month, BTreeMap<i32, u64>>) -> Re
         let fresh: Vec<i32> =
             has.iter().filter(|(day, digest)| days.get(day) == Some(digest)).map(|(day, _)| *day).collect();
         let stale = days.keys().copied().filter(|day| !fresh.contains(day)).collect();
-        let kept = kept.filter(|bytes| !fresh.is_empty() && decode(bytes, Wanted::default()).is_ok());
-        let (fresh, stale) = if kept.is_some() { (fresh, stale) } else { (Vec::new(), days.keys().copied().collect()) };
+        let is_well = |bytes: &Bytes| !closely || decode(bytes, Wanted::ALL).is_ok();
+        let kept = kept.filter(|bytes| !fresh.is_empty() && is_well(bytes));
+        let (fresh, stale) =
+            if kept.is_some() { (fresh, stale) } else { (Vec::new(), days.keys().copied().collect()) };
         Ok(Plan { month: month.clone(), kept, fresh, all: has.len(), stale })
     });
     futures::future::try_join_all(read).await
@@ -192,7 +239,7 @@ pub async fn update(store: &Store, told: Progress<'_>) -> Result<Updated> {
     let _lock = store.lock()?;
     let sources = Sources::read(store).await?;
     let months = sources.months((i32::MIN, i32::MAX), None);
-    let plans = plan(store, &months).await?;
+    let plans = plan(store, &months, true).await?;
     let total: usize = plans.iter().map(|plan| plan.stale.len()).sum();
     let mut done = Updated::default();
     for plan in plans {
@@ -212,13 +259,16 @@ pub async fn update(store: &Store, told: Progress<'_>) -> Result<Updated> {
         done.months += 1;
     }
     done.removed = without(store, &months).await?;
+    look(store, &sources).await?;
     Ok(done)
 }
 
 /// Removes parts of which no day is as the tables are now.
 pub(crate) async fn sweep(store: &Store) -> Result<()> {
-    let months = Sources::read(store).await?.months((i32::MIN, i32::MAX), None);
-    for plan in plan(store, &months).await? {
+    let sources = Sources::read(store).await?;
+    let months = sources.months((i32::MIN, i32::MAX), None);
+    look(store, &sources).await?;
+    for plan in plan(store, &months, true).await? {
         if plan.fresh.len() == plan.all {
             continue;
         }
@@ -237,7 +287,8 @@ async fn without(store: &Store, months: &BTreeMap<Month, BTreeMap<i32, u64>>) ->
     let failed = |source| Error::Object { what: "list", path: all.to_string(), source };
     let found: Vec<_> = store.objects.list(Some(&all)).try_collect().await.map_err(failed)?;
     let mut removed = 0;
-    for meta in found.iter().filter(|meta| !wanted.contains(&meta.location)) {
+    for meta in found.iter().filter(|meta| !wanted.contains(&meta.location) && !State::is_at(&meta.location))
+    {
         remove(store, &meta.location).await?;
         removed += 1;
     }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::rewrite::{InTable, files};
 use crate::schema::{self, Table};
-use crate::store::Store;
+use crate::store::{Store, failed};
 
 use super::{Month, month};
 
@@ -18,21 +18,17 @@ type Day = (String, i32);
 /// Data files by day, of the tables that rollups are made from.
 pub(super) struct Sources {
     tables: BTreeMap<&'static str, BTreeMap<Day, Vec<InTable>>>,
+    versions: BTreeMap<String, u64>,
 }
 
-const FROM: [&Table; 6] = [
-    &schema::PROCESSES,
-    &schema::IMPORTS,
-    &schema::LINKS,
-    &schema::JOB_USAGE,
-    &schema::JOBS,
-    &schema::DAILY,
-];
+const FROM: [&Table; 6] =
+    [&schema::PROCESSES, &schema::IMPORTS, &schema::LINKS, &schema::JOB_USAGE, &schema::JOBS, &schema::DAILY];
 
 impl Sources {
     pub(super) async fn read(store: &Store) -> Result<Self> {
         let read = FROM.map(|table| async move {
             let state = store.table(table).await?;
+            let version = state.snapshot().map_err(failed(table.name))?.version();
             let mut days: BTreeMap<Day, Vec<InTable>> = BTreeMap::new();
             for file in files(table, &state)? {
                 let value = |name: &str| file.partition.get(name).cloned().flatten().unwrap_or_default();
@@ -41,10 +37,19 @@ impl Sources {
                 days.entry((value("cluster"), day)).or_default().push(file);
             }
             days.values_mut().for_each(|files| files.sort_by(|a, b| a.path.cmp(&b.path)));
-            Ok((table.name, days))
+            Ok::<_, Error>((table.name, version as u64, days))
         });
-        let tables: Result<_> = futures::future::try_join_all(read).await.map(|tables| tables.into_iter().collect());
-        Ok(Sources { tables: tables? })
+        let mut sources = Sources { tables: BTreeMap::new(), versions: BTreeMap::new() };
+        for (name, version, days) in futures::future::try_join_all(read).await? {
+            sources.versions.insert(name.to_owned(), version);
+            sources.tables.insert(name, days);
+        }
+        Ok(sources)
+    }
+
+    /// Versions of the tables that were read.
+    pub(super) fn versions(&self) -> &BTreeMap<String, u64> {
+        &self.versions
     }
 
     /// The files of a table.
@@ -54,13 +59,26 @@ impl Sources {
     }
 
     /// Those of some days.
-    pub(super) fn between(&self, table: &Table, cluster: &str, days: (i32, i32)) -> impl Iterator<Item = &InTable> {
+    pub(super) fn between(
+        &self,
+        table: &Table,
+        cluster: &str,
+        days: (i32, i32),
+    ) -> impl Iterator<Item = &InTable> {
         let range = (cluster.to_owned(), days.0)..=(cluster.to_owned(), days.1);
-        self.tables.get(table.name).into_iter().flat_map(move |days| days.range(range.clone())).flat_map(|(_, files)| files)
+        self.tables
+            .get(table.name)
+            .into_iter()
+            .flat_map(move |days| days.range(range.clone()))
+            .flat_map(|(_, files)| files)
     }
 
     /// Days that there is something of, each with a digest of what it is made from.
-    pub(super) fn months(&self, days: (i32, i32), cluster: Option<&str>) -> BTreeMap<Month, BTreeMap<i32, u64>> {
+    pub(super) fn months(
+        &self,
+        days: (i32, i32),
+        cluster: Option<&str>,
+    ) -> BTreeMap<Month, BTreeMap<i32, u64>> {
         let mut months: BTreeMap<Month, BTreeMap<i32, u64>> = BTreeMap::new();
         let tables = [&schema::PROCESSES, &schema::JOB_USAGE, &schema::DAILY];
         for day in tables.iter().flat_map(|table| self.tables[table.name].keys()) {
@@ -87,7 +105,8 @@ impl Sources {
             add(table.name.as_bytes());
             match table.name {
                 "jobs" => {
-                    self.between(table, cluster, (day - LONGEST, day + 1)).for_each(|file| add(file.path.as_bytes()));
+                    self.between(table, cluster, (day - LONGEST, day + 1))
+                        .for_each(|file| add(file.path.as_bytes()));
                 }
                 "daily" if has_rows => {}
                 _ => self.of(table, cluster, day).iter().for_each(|file| add(file.path.as_bytes())),

@@ -41,7 +41,10 @@ fn markdown(all: &[Report]) -> String {
             Some(_) => " [LIBRARY]...",
             None => "",
         };
-        text.push_str(&format!("### `{name}{libraries}`\n\n{}\n\n| column | |\n|---|---|\n", report.question));
+        text.push_str(&format!(
+            "### `{name}{libraries}`\n\n{}\n\n| column | |\n|---|---|\n",
+            report.question
+        ));
         for (column, about) in &report.columns {
             text.push_str(&format!("| `{column}` | {about} |\n"));
         }

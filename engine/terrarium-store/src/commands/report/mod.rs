@@ -31,9 +31,12 @@ pub(crate) async fn run(args: &ReportArgs) -> Result<u8, CliError> {
     let answered = if wanted.name == "overhead" {
         overhead::measure(wanted, args)?
     } else {
-        let store = Store::open(args.store.location()?).await?;
+        let store = Store::open_to_ask(args.store.location()?).await?;
         let mut told = |done: usize, all: usize| {
-            out::progress(format_args!("adding up {done} of {}: once for each day that is new", out::counted(all as u64, "day")));
+            out::progress(format_args!(
+                "adding up {done} of {}: once for each day that is new",
+                out::counted(all as u64, "day")
+            ));
         };
         let answered = wanted.ask(&store, &asked, &mut told).await;
         out::progress_end();
@@ -157,7 +160,11 @@ fn render(format: Format, answered: &Answered, choice: &Choice) -> Result<Vec<u8
             }
             text.push('\n');
             let notes = answered.notes.iter().map(String::as_str);
-            for line in [below(answered).as_str(), report.note.as_str()].into_iter().chain(notes).filter(|l| !l.is_empty()) {
+            for line in [below(answered).as_str(), report.note.as_str()]
+                .into_iter()
+                .chain(notes)
+                .filter(|l| !l.is_empty())
+            {
                 text.push_str(&out::printable(line));
                 text.push('\n');
             }
@@ -166,7 +173,10 @@ fn render(format: Format, answered: &Answered, choice: &Choice) -> Result<Vec<u8
         Format::Csv => csv(rows).into_bytes(),
         Format::Json => format!("{}\n", document(answered, choice)).into_bytes(),
         Format::Parquet => report::parquet(answered)?,
-        Format::Svg => picture::draw(answered, &title(answered, choice), &below(answered), picture::Place::File).into_bytes(),
+        Format::Svg => {
+            picture::draw(answered, &title(answered, choice), &below(answered), picture::Place::File)
+                .into_bytes()
+        }
         Format::Html => page::page(answered, choice).into_bytes(),
     })
 }
@@ -206,7 +216,8 @@ fn hidden(answered: &Answered) -> Vec<String> {
         columns.map(|column| column.len() - column.null_count()).sum::<usize>() == 0
     };
     let is_hidden = |name: &String| {
-        !report.columns.iter().any(|(known, _)| known == name) || (report.optional.contains(name) && says_nothing(name))
+        !report.columns.iter().any(|(known, _)| known == name)
+            || (report.optional.contains(name) && says_nothing(name))
     };
     names.filter(is_hidden).collect()
 }

@@ -19,8 +19,26 @@ const LONGEST: Duration = Duration::from_secs(20);
 
 /// What is imported if nobody names libraries: those of these that are there.
 const COMMON: [&str; 20] = [
-    "numpy", "scipy", "pandas", "matplotlib.pyplot", "sklearn", "torch", "tensorflow", "jax", "xarray", "dask", "h5py", "mpi4py",
-    "yaml", "requests", "PIL", "asyncio", "json", "email.message", "multiprocessing", "xml.dom.minidom",
+    "numpy",
+    "scipy",
+    "pandas",
+    "matplotlib.pyplot",
+    "sklearn",
+    "torch",
+    "tensorflow",
+    "jax",
+    "xarray",
+    "dask",
+    "h5py",
+    "mpi4py",
+    "yaml",
+    "requests",
+    "PIL",
+    "asyncio",
+    "json",
+    "email.message",
+    "multiprocessing",
+    "xml.dom.minidom",
 ];
 
 struct Row {
@@ -37,7 +55,10 @@ struct Row {
 /// Measures.
 pub(super) fn measure(report: Report, args: &ReportArgs) -> Result<Answered, CliError> {
     let hook = hook().ok_or_else(|| {
-        CliError::Usage("the hook is not here: `make install` puts it to lib/terrarium; TERRARIUM_HOOK=PATH names it".to_owned())
+        CliError::Usage(
+            "the hook is not here: `make install` puts it to lib/terrarium; TERRARIUM_HOOK=PATH names it"
+                .to_owned(),
+        )
     })?;
     let python = itself(&args.python.clone().unwrap_or_else(|| PathBuf::from("python3")));
     let spool = std::env::temp_dir().join(format!("terrarium-overhead-{}", std::process::id()));
@@ -51,8 +72,11 @@ pub(super) fn measure(report: Report, args: &ReportArgs) -> Result<Answered, Cli
 }
 
 fn rows(python: &Path, hook: &Path, spool: &Path, named: &[String]) -> Result<Vec<Row>, CliError> {
-    let named: Vec<String> =
-        if named.is_empty() { COMMON.iter().map(|name| (*name).to_owned()).collect() } else { named.to_vec() };
+    let named: Vec<String> = if named.is_empty() {
+        COMMON.iter().map(|name| (*name).to_owned()).collect()
+    } else {
+        named.to_vec()
+    };
     let there: Vec<String> = named.into_iter().filter(|name| is_there(python, name)).collect();
     let Some(first) = there.first().cloned() else {
         return Err(CliError::Usage(format!("{} imports none of these libraries", python.display())));
@@ -80,8 +104,12 @@ fn rows(python: &Path, hook: &Path, spool: &Path, named: &[String]) -> Result<Ve
 
 /// The interpreter itself, where the name is that of a script which looks for it.
 fn itself(python: &Path) -> PathBuf {
-    let asked = Command::new(python).args(["-c", "import sys; print(sys.executable)"]).stdin(Stdio::null()).output();
-    let path = asked.ok().and_then(|output| String::from_utf8(output.stdout).ok()).map(|text| PathBuf::from(text.trim()));
+    let asked =
+        Command::new(python).args(["-c", "import sys; print(sys.executable)"]).stdin(Stdio::null()).output();
+    let path = asked
+        .ok()
+        .and_then(|output| String::from_utf8(output.stdout).ok())
+        .map(|text| PathBuf::from(text.trim()));
     path.filter(|path| path.is_file()).unwrap_or_else(|| python.to_owned())
 }
 
@@ -100,8 +128,15 @@ fn is_there(python: &Path, name: &str) -> bool {
             .is_ok_and(|status| status.success())
 }
 
-fn pairs(python: &Path, hook: &Path, spool: &Path, what: String, libraries: &[String]) -> Result<Row, CliError> {
-    let code = if libraries.is_empty() { "pass".to_owned() } else { format!("import {}", libraries.join(", ")) };
+fn pairs(
+    python: &Path,
+    hook: &Path,
+    spool: &Path,
+    what: String,
+    libraries: &[String],
+) -> Result<Row, CliError> {
+    let code =
+        if libraries.is_empty() { "pass".to_owned() } else { format!("import {}", libraries.join(", ")) };
     let began = Instant::now();
     let (mut plain, mut tracked, mut added) = (Vec::new(), Vec::new(), Vec::new());
     // The first of each warms the caches and is not counted.
@@ -151,7 +186,11 @@ fn once(python: &Path, code: &str, tracked: Option<(&Path, &Path)>) -> Result<f6
     let began = Instant::now();
     let status = command.status().map_err(|source| CliError::File { path: python.to_owned(), source })?;
     let took = began.elapsed().as_secs_f64() * 1e3;
-    if status.success() { Ok(took) } else { Err(CliError::Usage(format!("{} fails: {code}", python.display()))) }
+    if status.success() {
+        Ok(took)
+    } else {
+        Err(CliError::Usage(format!("{} fails: {code}", python.display())))
+    }
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -167,7 +206,11 @@ fn hook() -> Option<PathBuf> {
     }
     let own = std::env::current_exe().ok()?;
     let beside = own.parent()?;
-    let places = [beside.join("../../lib/terrarium").join(NAME), beside.join("../lib/terrarium").join(NAME), beside.join(NAME)];
+    let places = [
+        beside.join("../../lib/terrarium").join(NAME),
+        beside.join("../lib/terrarium").join(NAME),
+        beside.join(NAME),
+    ];
     places.into_iter().find(|path| path.is_file())
 }
 
@@ -176,7 +219,9 @@ fn batch(rows: &[Row]) -> Result<RecordBatch, CliError> {
     let double = |of: &dyn Fn(&Row) -> Option<f64>| -> ArrayRef {
         Arc::new(rows.iter().map(|row| of(row).map(rounded)).collect::<Float64Array>())
     };
-    let long = |of: &dyn Fn(&Row) -> Option<i64>| -> ArrayRef { Arc::new(rows.iter().map(of).collect::<Int64Array>()) };
+    let long = |of: &dyn Fn(&Row) -> Option<i64>| -> ArrayRef {
+        Arc::new(rows.iter().map(of).collect::<Int64Array>())
+    };
     let text = |of: &dyn Fn(&Row) -> String| -> ArrayRef {
         Arc::new(rows.iter().map(|row| Some(of(row))).collect::<StringArray>())
     };

@@ -13,7 +13,8 @@ pub(super) fn page(answered: &Answered, choice: &Choice) -> String {
     let whole = title(answered, choice);
     let picture = picture::draw(answered, &whole, &below(answered), picture::Place::Page);
     let hidden = hidden(answered);
-    let columns: Vec<&(String, String)> = report.columns.iter().filter(|(name, _)| !hidden.contains(name)).collect();
+    let columns: Vec<&(String, String)> =
+        report.columns.iter().filter(|(name, _)| !hidden.contains(name)).collect();
     let mut head = String::new();
     for (name, about) in &columns {
         head.push_str(&format!("<th title=\"{}\">{}</th>", Escaped(about), Escaped(&name.replace('_', " "))));
@@ -34,10 +35,11 @@ pub(super) fn page(answered: &Answered, choice: &Choice) -> String {
     }
     let meaning: String = columns
         .iter()
-        .map(|(name, about)| format!("<dt>{}</dt><dd>{}</dd>\n", Escaped(&name.replace('_', " ")), Escaped(about)))
+        .map(|(name, about)| {
+            format!("<dt>{}</dt><dd>{}</dd>\n", Escaped(&name.replace('_', " ")), Escaped(about))
+        })
         .collect();
-    let notes: String =
-        answered.notes.iter().map(|note| format!("<p>{}</p>\n", Escaped(note))).collect();
+    let notes: String = answered.notes.iter().map(|note| format!("<p>{}</p>\n", Escaped(note))).collect();
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\

@@ -78,7 +78,10 @@ pub(super) fn draw(answered: &Answered, title: &str, note: &str, place: Place) -
             }
             let left = rows.len().saturating_sub(MOST_BARS);
             let note = if left == 0 { note } else { format!("{left} more rows are not drawn. {note}") };
-            bar_chart(&BarChart { id, title, axis: axis.clone(), parts, bars, layout, full: false, note }, place)
+            bar_chart(
+                &BarChart { id, title, axis: axis.clone(), parts, bars, layout, full: false, note },
+                place,
+            )
         }
         Chart::Dates { x, series, values, names, reference, axis } => {
             let mut lines: BTreeMap<(usize, String), Vec<DatePoint>> = BTreeMap::new();
@@ -97,7 +100,11 @@ pub(super) fn draw(answered: &Answered, title: &str, note: &str, place: Place) -
             for row in &rows {
                 let Some(day) = day(row, x) else { continue };
                 for (place, value) in values.iter().enumerate() {
-                    let name = if series.is_empty() { names.get(place).cloned().unwrap_or_default() } else { text(row, series) };
+                    let name = if series.is_empty() {
+                        names.get(place).cloned().unwrap_or_default()
+                    } else {
+                        text(row, series)
+                    };
                     add(name, day, number(row, value), false);
                 }
             }
@@ -107,10 +114,13 @@ pub(super) fn draw(answered: &Answered, title: &str, note: &str, place: Place) -
                 .collect();
             if !reference.is_empty() {
                 let mut all: BTreeMap<i32, Option<f64>> = BTreeMap::new();
-                rows.iter().filter_map(|row| Some((day(row, x)?, number(row, reference)))).for_each(|(day, value)| {
-                    all.insert(day, value);
-                });
-                let points = all.into_iter().map(|(day, value)| DatePoint { day, value, band: None }).collect();
+                rows.iter().filter_map(|row| Some((day(row, x)?, number(row, reference)))).for_each(
+                    |(day, value)| {
+                        all.insert(day, value);
+                    },
+                );
+                let points =
+                    all.into_iter().map(|(day, value)| DatePoint { day, value, band: None }).collect();
                 drawn.push(DateLine { name: reference.clone(), points, reference: true });
             }
             let step = match report.step.as_deref() {
@@ -119,11 +129,15 @@ pub(super) fn draw(answered: &Answered, title: &str, note: &str, place: Place) -
                 _ => Step::Month,
             };
             let quantity = Quantity::Count("users");
-            date_chart(&DateChart { id, title, axis: axis.clone(), quantity, step, lines: drawn, note }, place)
+            date_chart(
+                &DateChart { id, title, axis: axis.clone(), quantity, step, lines: drawn, note },
+                place,
+            )
         }
         Chart::Heat { row, column, value, key } => {
             let mut names: Vec<String> = Vec::new();
-            for name in rows.iter().map(|one| text(one, row)).chain(rows.iter().map(|one| text(one, column))) {
+            for name in rows.iter().map(|one| text(one, row)).chain(rows.iter().map(|one| text(one, column)))
+            {
                 if names.len() < MOST_NAMES && !names.contains(&name) {
                     names.push(name);
                 }
@@ -134,7 +148,19 @@ pub(super) fn draw(answered: &Answered, title: &str, note: &str, place: Place) -
             };
             let cells = names.iter().map(|a| names.iter().map(|b| cell(a, b)).collect()).collect();
             let (rows, columns) = (names.clone(), names.clone());
-            heat_chart(&HeatChart { id, title, key: key.clone(), scale: HeatScale::Signed, rows, columns, cells, note }, place)
+            heat_chart(
+                &HeatChart {
+                    id,
+                    title,
+                    key: key.clone(),
+                    scale: HeatScale::Signed,
+                    rows,
+                    columns,
+                    cells,
+                    note,
+                },
+                place,
+            )
         }
         Chart::Curve { x, y, label, x_axis, y_axis } => {
             let point = |row: &Row| {
