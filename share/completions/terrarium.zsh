@@ -602,7 +602,7 @@ _terrarium_commands() {
 'track:Which libraries the Python processes of a job have loaded' \
 'collect:Turn records into segments, and segments into tables' \
 'store:The tables\: check, compact, expire, forget, sql, schema' \
-'report:What the tables answer\: top, versions, origins, processes' \
+'report:What a centre asks\: which libraries, by whom, in which jobs, from where; \`list\` lists 29 questions' \
 'import:Bring in what sites already have\: XALT, Customs, snapshots, accounting' \
 'collect-reader:Reads what environments hold, for \`collect\`' \
 'help:Print this message or the help of the given subcommand(s)' \
@@ -639,7 +639,7 @@ _terrarium__subcmd__help_commands() {
 'track:Which libraries the Python processes of a job have loaded' \
 'collect:Turn records into segments, and segments into tables' \
 'store:The tables\: check, compact, expire, forget, sql, schema' \
-'report:What the tables answer\: top, versions, origins, processes' \
+'report:What a centre asks\: which libraries, by whom, in which jobs, from where; \`list\` lists 29 questions' \
 'import:Bring in what sites already have\: XALT, Customs, snapshots, accounting' \
 'collect-reader:Reads what environments hold, for \`collect\`' \
 'help:Print this message or the help of the given subcommand(s)' \

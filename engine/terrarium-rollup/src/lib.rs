@@ -11,18 +11,22 @@
 
 mod answer;
 mod build;
+mod days;
+mod loads;
 mod merge;
 mod pairs;
 mod part;
 mod public;
 mod select;
 mod set;
+mod union;
 mod wire;
 
 pub use answer::{
-    Answer, AskedOf, DURATIONS, Dimension, Group, Loads, Question, Value, answer, in_threads, loads,
+    Answer, AskedOf, DURATIONS, Dimension, Group, Question, Value, answer, in_threads,
 };
 pub use build::{Builder, JobFacts, Package, ProcessFacts};
+pub use loads::{Loads, loads};
 pub use merge::merge;
 pub use pairs::{Pair, pairs};
 pub use part::{Asked, JobDays, Key, Part, Runs};

@@ -29,6 +29,9 @@ pub struct PublicQuestion {
 
 type Cells = Map<Vec<Value>, Set>;
 
+/// What a cell is of, who is in it, and whether it is told.
+type Cell<'a> = (&'a Vec<Value>, &'a Set, bool);
+
 /// Answers; `filter` may have one condition at most (that is not checked here).
 pub fn public(parts: &[AskedOf<'_>], filter: &Filter, question: &PublicQuestion) -> Vec<(Vec<Value>, usize)> {
     let by = filter.dimension();
@@ -75,7 +78,7 @@ pub fn public(parts: &[AskedOf<'_>], filter: &Filter, question: &PublicQuestion)
             })
     };
     // Cells that only the last dimension tells apart.
-    let mut groups: Map<Vec<Value>, Vec<(&Vec<Value>, &Set, bool)>> = Map::default();
+    let mut groups: Map<Vec<Value>, Vec<Cell<'_>>> = Map::default();
     for (values, set) in of_period {
         let told = is_told(values, set);
         groups.entry(values[..values.len() - 1].to_vec()).or_default().push((values, set, told));
@@ -103,7 +106,7 @@ pub fn public(parts: &[AskedOf<'_>], filter: &Filter, question: &PublicQuestion)
 }
 
 /// Hides more, the smallest first, until those that are hidden are nobody or a crowd.
-fn hide(cells: &mut [(&Vec<Value>, &Set, bool)], least: usize) {
+fn hide(cells: &mut [Cell<'_>], least: usize) {
     loop {
         let mut hidden = Set::default();
         cells.iter().filter(|cell| !cell.2).for_each(|cell| hidden.extend(cell.1));

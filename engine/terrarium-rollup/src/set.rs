@@ -1,7 +1,7 @@
 //! Sets of small numbers: of users, and of jobs.
 
 /// A set: a list while it is small, bits when it is not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Set {
     /// In order.
     few: Vec<u32>,
@@ -12,12 +12,6 @@ pub struct Set {
 
 /// The most that are in a list.
 const FEW: usize = 32;
-
-impl Default for Set {
-    fn default() -> Self {
-        Set { few: Vec::new(), bits: Vec::new(), count: 0 }
-    }
-}
 
 impl Set {
     /// Adds a number; it is quick where numbers come in order.

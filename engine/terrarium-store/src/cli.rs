@@ -47,7 +47,7 @@ pub(crate) enum Command {
     Import(ImportArgs),
     /// What the tables answer; `terrarium report`
     #[command(name = "report", after_help = REPORT_AFTER)]
-    Report(ReportArgs),
+    Report(Box<ReportArgs>),
 }
 
 /// Where the store is.
@@ -292,6 +292,9 @@ pub(crate) struct ReportArgs {
     /// To this file
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Of list: the part of docs/reference/reports.md that is made from the reports
+    #[arg(long, hide = true)]
+    pub(crate) markdown: bool,
     /// So many rows [default: 20, of some more]
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,

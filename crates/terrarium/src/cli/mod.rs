@@ -83,7 +83,7 @@ pub enum Command {
     Collect(collect::CollectArgs),
     /// The tables: check, compact, expire, forget, sql, schema
     Store(collect::EngineArgs),
-    /// What the tables answer: top, versions, origins, processes
+    /// What a centre asks: which libraries, by whom, in which jobs, from where; `list` lists 29 questions
     Report(collect::EngineArgs),
     /// Bring in what sites already have: XALT, Customs, snapshots, accounting
     Import(collect::EngineArgs),

@@ -179,8 +179,8 @@ fn trends(results: &[Rows], asked: &Asked) -> Result<Rows> {
         ("first", double(found.iter().map(|(one, _)| Some(rounded(one.first, 1))))),
         ("last", double(found.iter().map(|(one, _)| Some(rounded(one.last, 1))))),
         ("change", double(found.iter().map(|(one, _)| Some(rounded(one.change, 1))))),
-        ("p", double(found.iter().map(|(one, _)| Some(rounded(one.p, 4))))),
-        ("q", double(found.iter().map(|(_, q)| Some(rounded(*q, 4))))),
+        ("p", double(found.iter().map(|(one, _)| Some(rounded(one.p, 6))))),
+        ("q", double(found.iter().map(|(_, q)| Some(rounded(*q, 6))))),
     ])
 }
 

@@ -8,28 +8,35 @@ use crate::error::CliError;
 use crate::out;
 
 /// All reports, for people or programs; or the page of the reference.
-pub(super) fn print(all: &[Report], format: Format) -> Result<(), CliError> {
+pub(super) fn print(all: &[Report], format: Format, is_markdown: bool) -> Result<(), CliError> {
     match format {
+        _ if is_markdown => out::result(markdown(all)),
         Format::Json => {
             let of = |report: &Report| {
                 json!({
-                    "name": report.name, "title": report.title, "question": report.question, "libraries": report.libraries,
+                    "name": report.name, "title": plain(report, &report.title), "question": plain(report, &report.question), "libraries": report.libraries,
                     "by": report.by, "step": report.step, "reads_rows": report.is_raw, "public": report.public,
-                    "columns": report.columns.iter().map(|(name, about)| json!({"name": name, "about": about})).collect::<Vec<_>>(),
+                    "columns": report.columns.iter().map(|(name, about)| json!({"name": plain(report, name), "about": plain(report, about)})).collect::<Vec<_>>(),
                     "note": report.note,
                 })
             };
             out::result(format_args!("{}\n", json!(all.iter().map(of).collect::<Vec<_>>())))
         }
-        Format::Html => out::result(markdown(all)),
         _ => {
             let width = all.iter().map(|report| report.name.len()).max().unwrap_or(0);
             for report in all {
-                out::result(format_args!("{:width$}  {}\n", report.name, report.question))?;
+                out::result(format_args!("{:width$}  {}\n", report.name, plain(report, &report.question)))?;
             }
             Ok(())
         }
     }
+}
+
+/// A text as it is where nobody says otherwise.
+fn plain(report: &Report, text: &str) -> String {
+    let library = report.libraries.as_ref().and_then(|names| names.first());
+    text.replace("{step}", report.step.as_deref().unwrap_or("month"))
+        .replace("{library}", library.map_or("a library", String::as_str))
 }
 
 /// The part of docs/reference/reports.md that is made from the reports.
@@ -46,7 +53,7 @@ fn markdown(all: &[Report]) -> String {
             report.question
         ));
         for (column, about) in &report.columns {
-            text.push_str(&format!("| `{column}` | {about} |\n"));
+            text.push_str(&format!("| `{}` | {} |\n", plain(report, column), plain(report, about)));
         }
         text.push_str(&format!("\n{}", report.note));
         if let Some(libraries) = report.libraries.as_ref().filter(|names| !names.is_empty()) {
@@ -62,9 +69,19 @@ fn markdown(all: &[Report]) -> String {
             text.push_str(" Reads rows.");
         }
         if let Some(public) = &report.public {
-            text.push_str(&format!(" `--public`: by {}.", public.join(", ")));
+            text.push_str(&format!(" `--public`: by {}.", plain(report, &public.join(", "))));
         }
         text.push_str("\n\n");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_reference_has_them_as_they_are() {
+        let page = include_str!("../../../../../docs/reference/reports.md");
+        let made = super::markdown(&terrarium_usage::report::all());
+        assert!(page.contains(&made), "put `terrarium-store report list --markdown` into docs/reference/reports.md");
+    }
 }

@@ -23,7 +23,7 @@ use crate::out;
 pub(crate) async fn run(args: &ReportArgs) -> Result<u8, CliError> {
     let all = report::all();
     if args.name == "list" {
-        return list::print(&all, args.format).map(|()| 0);
+        return list::print(&all, args.format, args.markdown).map(|()| 0);
     }
     let wanted = all.into_iter().find(|report| report.name == args.name);
     let wanted = wanted.ok_or_else(|| CliError::NoReport(out::printable(&args.name)))?;
