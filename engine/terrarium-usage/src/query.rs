@@ -122,6 +122,8 @@ impl Session {
         let config = SessionConfig::new()
             .with_target_partitions(cores)
             .with_information_schema(true)
+            // Many rows, few groups: what is done for each batch shows.
+            .with_batch_size(32_768)
             .set_bool("datafusion.sql_parser.enable_ident_normalization", true)
             // The generic one takes the column `cluster` behind a comma for the end of a list.
             .set_str("datafusion.sql_parser.dialect", "postgresql");

@@ -81,7 +81,7 @@ pub enum Command {
     /// epilog or a service. One collector commits the segments of all nodes to the store. Each record gets there exactly once,
     /// whatever is killed when.
     Collect(collect::CollectArgs),
-    /// The tables: check, compact, expire, forget, sql, schema
+    /// The tables: check, compact, rollup, expire, forget, sql, schema
     Store(collect::EngineArgs),
     /// What a centre asks: which libraries, by whom, in which jobs, from where; `list` lists 29 questions
     Report(collect::EngineArgs),

@@ -18,7 +18,7 @@ const WIDEST: usize = 60;
 /// Returns the exit code.
 pub(crate) async fn run(args: &SqlArgs) -> Result<u8, CliError> {
     let store = Store::open(args.store.location()?).await?;
-    let session = Session::open(&store, args.memory).await?;
+    let session = Session::for_query(&store, &args.query, None, args.memory).await?;
     if rollup::FUNCTIONS.iter().any(|function| args.query.contains(function)) {
         let mut told = |done: usize, all: usize| {
             crate::out::progress(format_args!("adding up day {done} of {all}"));
