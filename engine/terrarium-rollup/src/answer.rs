@@ -20,6 +20,8 @@ pub enum Dimension {
     Origin,
     /// Class of the environment.
     Class,
+    /// Whether the environment is another than base and the system's.
+    Own,
     /// Asked for, or come along.
     Direct,
     /// Cluster.
@@ -51,12 +53,13 @@ pub enum Dimension {
 /// From how many minutes on a job is of a class.
 pub const DURATIONS: [i64; 7] = [0, 1, 10, 60, 240, 720, 1440];
 
-const NAMES: [(Dimension, &str); 18] = [
+const NAMES: [(Dimension, &str); 19] = [
     (Dimension::Package, "package"),
     (Dimension::Distribution, "distribution"),
     (Dimension::Version, "version"),
     (Dimension::Origin, "origin"),
     (Dimension::Class, "environment_class"),
+    (Dimension::Own, "is_own"),
     (Dimension::Direct, "direct"),
     (Dimension::Cluster, "cluster"),
     (Dimension::Day, "day"),
@@ -126,7 +129,8 @@ pub struct Question {
 impl Question {
     /// Whether it is about libraries, or about all processes with Python, whatever they loaded.
     fn is_of_libraries(&self) -> bool {
-        let is_of_library = |d: &Dimension| d.is_of_library() && *d != Dimension::Class;
+        let is_of_library =
+            |d: &Dimension| d.is_of_library() && !matches!(d, Dimension::Class | Dimension::Own);
         self.packages.is_some() || self.dimensions.iter().any(is_of_library)
     }
 }
@@ -138,11 +142,15 @@ pub struct Group {
     pub values: Vec<Value>,
     /// Numbers of users.
     pub users: Set,
-    /// Jobs, re-weighted if they are samples.
+    /// Jobs that were seen,
+    pub jobs_seen: u64,
+    /// and those that they stand for, if they are samples and all of their processes were drawn.
     pub jobs: f64,
     /// Variance of that; 0 if all were recorded.
     pub jobs_variance: f64,
-    /// Node-hours of those jobs whose nodes and time are known,
+    /// Node-hours of those that were seen and whose nodes and time are known,
+    pub node_hours_seen: f64,
+    /// and of those that they stand for,
     pub node_hours: f64,
     /// and the variance.
     pub node_hours_variance: f64,
@@ -187,9 +195,12 @@ impl Sum {
     fn group(self, values: Vec<Value>, specials: &[Special]) -> Group {
         let (mut jobs, mut seconds) = (self.jobs as f64, self.node_seconds as f64);
         let (mut jobs_variance, mut seconds_variance) = (0.0, 0.0);
+        let (mut jobs_seen, mut seconds_seen) = (self.jobs, seconds);
         for special in self.specials.iter().map(|index| &specials[index as usize]) {
             let (weight, variance) = (special.weight(), special.variance());
             let of = special.node_seconds.unwrap_or(0) as f64;
+            jobs_seen += 1;
+            seconds_seen += of;
             jobs += weight;
             seconds += weight * of;
             jobs_variance += variance;
@@ -198,6 +209,8 @@ impl Sum {
         Group {
             values,
             users: self.users,
+            jobs_seen,
+            node_hours_seen: seconds_seen / 3600.0,
             jobs,
             jobs_variance,
             node_hours: seconds / 3600.0,
@@ -249,7 +262,11 @@ pub fn in_threads<T: Sync, R: Send>(work: &[T], of: impl Fn(&T) -> R + Sync) -> 
             }
         };
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
-        threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
+        let joined = |thread: std::thread::ScopedJoinHandle<'_, Vec<(usize, R)>>| match thread.join() {
+            Ok(done) => done,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        threads.into_iter().flat_map(joined).collect()
     });
     all.sort_unstable_by_key(|(at, _)| *at);
     all.into_iter().map(|(_, result)| result).collect()
@@ -276,13 +293,14 @@ fn of_part(part: &Part, selected: &Selected, filter: &Filter, question: &Questio
     };
     let days = Days { part, selected, filter, dimensions: &question.dimensions };
     let (of_day, day_values) = days.numbers();
-    let mut rows: Map<[u32; 6], usize> = Map::default();
+    let is_own = |key: &Key| !matches!(text(key.class), "base" | "system");
+    let mut rows: Map<[u32; 7], usize> = Map::default();
     let mut members: Vec<(&Key, Vec<(&Runs, usize)>)> = Vec::new();
     let sets = [Some(&part.libraries), question.with_others.then_some(&part.others)];
     for runs in sets.into_iter().flatten() {
         for (set, key) in runs.keys.iter().enumerate().filter(|(_, key)| is_wanted(key)) {
             let next = members.len();
-            let row = *rows.entry(kept_apart(key, &question.dimensions)).or_insert(next);
+            let row = *rows.entry(kept_apart(key, is_own(key), &question.dimensions)).or_insert(next);
             if row == next {
                 members.push((key, Vec::new()));
             }
@@ -322,6 +340,7 @@ fn of_part(part: &Part, selected: &Selected, filter: &Filter, question: &Questio
             Dimension::Origin => named(text(key.origin)),
             Dimension::Class => named(text(key.class)),
             Dimension::Direct => key.asked.known().map_or(Value::None, Value::Bool),
+            Dimension::Own => Value::Bool(is_own(key)),
             _ => of_day.next().cloned().unwrap_or(Value::None),
         });
         (values.collect(), sum)
@@ -351,7 +370,7 @@ pub(crate) fn named(text: &str) -> Value {
     if text.is_empty() { Value::None } else { Value::Text(text.to_owned()) }
 }
 
-fn kept_apart(key: &Key, dimensions: &[Dimension]) -> [u32; 6] {
+fn kept_apart(key: &Key, is_own: bool, dimensions: &[Dimension]) -> [u32; 7] {
     let kept = |dimension: Dimension, value: u32| if dimensions.contains(&dimension) { value } else { 0 };
     [
         kept(Dimension::Package, key.package),
@@ -360,5 +379,6 @@ fn kept_apart(key: &Key, dimensions: &[Dimension]) -> [u32; 6] {
         kept(Dimension::Origin, key.origin),
         kept(Dimension::Class, key.class),
         kept(Dimension::Direct, key.asked.number()),
+        kept(Dimension::Own, u32::from(is_own)),
     ]
 }

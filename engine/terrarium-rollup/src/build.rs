@@ -66,13 +66,26 @@ struct JobDay {
     sort: u64,
     missed: f64,
     counts: [u32; 7],
-    loads: Vec<(u32, u32, u64, u64)>,
+    loads: Vec<Load>,
+}
+
+/// Modules of an origin in a class of environments, asked for or not: how many, and how long they took, µs.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+struct Load {
+    origin: u32,
+    class: u32,
+    asked: Asked,
+    modules: f64,
+    us: f64,
+    parallel_us: f64,
 }
 
 #[derive(Clone, Copy)]
 struct Process {
     job_day: u32,
     class: u32,
+    /// How many processes it stands for.
+    weight: f64,
 }
 
 /// Puts the part of a day together.
@@ -155,7 +168,8 @@ impl Builder {
             of.missed *= 1.0 - f64::from(facts.probability.min(CERTAIN)) / f64::from(CERTAIN);
             self.all.entry(facts.class).or_default().push(job_day);
         }
-        self.processes.push(Process { job_day, class: facts.class });
+        let weight = f64::from(CERTAIN) / f64::from(facts.probability.clamp(1, CERTAIN));
+        self.processes.push(Process { job_day, class: facts.class, weight });
         self.processes.len() as u32 - 1
     }
 
@@ -185,19 +199,21 @@ impl Builder {
         }
     }
 
-    /// Modules of an origin (a text) that a process loaded, and the time that took; in a process that stands for a parallel job it
-    /// counts for that.
-    pub fn from_origin(&mut self, process: u32, origin: u32, modules: u32, us: u64, is_parallel: bool) {
-        let job_day = self.processes[process as usize].job_day;
+    /// A module of an origin (a text) that a process loaded, and the time that took, µs; in a process that stands for a parallel job
+    /// it counts for that.
+    pub fn from_origin(&mut self, process: u32, origin: u32, asked: Asked, us: u32, is_parallel: bool) {
+        let Process { job_day, class, weight } = self.processes[process as usize];
         let loads = &mut self.job_days[job_day as usize].loads;
-        let parallel = if is_parallel { us } else { 0 };
-        match loads.iter_mut().find(|load| load.0 == origin) {
+        let is_same = |load: &&mut Load| load.origin == origin && load.class == class && load.asked == asked;
+        let us = f64::from(us) * weight;
+        let parallel_us = if is_parallel { us } else { 0.0 };
+        match loads.iter_mut().find(is_same) {
             Some(load) => {
-                load.1 = load.1.saturating_add(modules);
-                load.2 = load.2.saturating_add(us);
-                load.3 = load.3.saturating_add(parallel);
+                load.modules += weight;
+                load.us += us;
+                load.parallel_us += parallel_us;
             }
-            None => loads.push((origin, modules, us, parallel)),
+            None => loads.push(Load { origin, class, asked, modules: weight, us, parallel_us }),
         }
     }
 
@@ -207,7 +223,7 @@ impl Builder {
         self.all.entry(class).or_default().push(job_day);
         if let Some(package) = package {
             // A process of its own for each: nothing else is known of them.
-            self.processes.push(Process { job_day, class });
+            self.processes.push(Process { job_day, class, weight: 1.0 });
             let process = self.processes.len() as u32 - 1;
             self.loads[package as usize].push((process, asked));
         }
@@ -228,7 +244,7 @@ impl Builder {
             });
             let mut by_kind: Map<(u32, Asked), Vec<u32>> = Map::default();
             for (process, asked) in loads {
-                let Process { job_day, class } = self.processes[process as usize];
+                let Process { job_day, class, .. } = self.processes[process as usize];
                 by_kind.entry((class, asked)).or_default().push(job_day);
             }
             for ((class, asked), mut members) in by_kind {
@@ -318,12 +334,14 @@ impl Builder {
             to.lost.push(lost);
             to.accounted.push(u32::from(job.is_accounted));
             let mut loads = one.loads.clone();
-            loads.sort_unstable();
-            for (origin, modules, us, parallel) in loads {
-                to.load_origin.push(origin);
-                to.load_modules.push(modules);
-                to.load_us.push(us);
-                to.load_parallel_us.push(parallel);
+            loads.sort_unstable_by_key(|load| (load.origin, load.class, load.asked));
+            for load in loads {
+                to.load_origin.push(load.origin);
+                to.load_class.push(load.class);
+                to.load_asked.push(load.asked.number());
+                to.load_modules.push(load.modules.round() as u64);
+                to.load_us.push(load.us.round() as u64);
+                to.load_parallel_us.push(load.parallel_us.round() as u64);
             }
             to.load_ends.push(to.load_origin.len() as u32);
         }

@@ -22,9 +22,7 @@ mod set;
 mod union;
 mod wire;
 
-pub use answer::{
-    Answer, AskedOf, DURATIONS, Dimension, Group, Question, Value, answer, in_threads,
-};
+pub use answer::{Answer, AskedOf, DURATIONS, Dimension, Group, Question, Value, answer, in_threads};
 pub use build::{Builder, JobFacts, Package, ProcessFacts};
 pub use loads::{Loads, loads};
 pub use merge::merge;

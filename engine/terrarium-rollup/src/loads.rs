@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::Map;
 use crate::answer::{AskedOf, Dimension, Value, in_threads};
 use crate::days::Days;
-use crate::part::Part;
+use crate::part::{Asked, Part};
 use crate::select::{Filter, Selected, Selection};
 use crate::set::Set;
 
@@ -54,14 +54,19 @@ fn loads_of_part(part: &Part, selected: &Selected, filter: &Filter, dimensions: 
         return Vec::new();
     }
     let of = &part.job_days;
+    let classes: Vec<bool> = part.texts.iter().map(|class| filter.has_class(class)).collect();
     let (of_day, values) = Days { part, selected, filter, dimensions }.numbers();
     let mut places: Map<(u32, u32), usize> = Map::default();
     let mut sums: Vec<Loads> = Vec::new();
     for (i, at) in selected.place.iter().map(|at| *at as usize).enumerate() {
         let value = of_day.get(i).copied().unwrap_or(0);
-        let weight = f64::from(crate::build::CERTAIN) / f64::from(of.probability[at].max(1));
         for load in of.loads(at) {
             let origin = of.load_origin[load];
+            let is_wanted = classes[of.load_class[load] as usize]
+                && filter.direct.is_none_or(|direct| Asked::of(of.load_asked[load]).known() == Some(direct));
+            if !is_wanted {
+                continue;
+            }
             let place = *places.entry((value, origin)).or_insert_with(|| {
                 sums.push(Loads {
                     values: values.get(value as usize).cloned().unwrap_or_default(),
@@ -74,10 +79,10 @@ fn loads_of_part(part: &Part, selected: &Selected, filter: &Filter, dimensions: 
                 sums.len() - 1
             });
             let sum = &mut sums[place];
-            let hours = |us: u64| us as f64 / 3.6e9 * weight;
+            let hours = |us: u64| us as f64 / 3.6e9;
             let (all, parallel) = (of.load_us[load], of.load_parallel_us[load].min(of.load_us[load]));
             sum.users.insert(of.user[at]);
-            sum.modules += f64::from(of.load_modules[load]) * weight;
+            sum.modules += of.load_modules[load] as f64;
             sum.process_hours += hours(all);
             sum.node_hours += hours(all - parallel) + hours(parallel) * f64::from(of.nodes[at].max(1));
         }

@@ -58,7 +58,9 @@ fn without_unused(part: &mut Part) {
     is_used[0] = true;
     let each = |part: &mut Part, with: &mut dyn FnMut(&mut u32)| {
         let of = &mut part.job_days;
-        for column in [&mut of.project, &mut of.domain, &mut of.queue, &mut of.load_origin] {
+        for column in
+            [&mut of.project, &mut of.domain, &mut of.queue, &mut of.load_origin, &mut of.load_class]
+        {
             column.iter_mut().for_each(&mut *with);
         }
         for key in part.libraries.keys.iter_mut().chain(&mut part.others.keys) {
@@ -141,6 +143,8 @@ fn columns(parts: &[&Part], texts: &[Vec<u32>], order: &[(u32, u32)], first: i32
         to.accounted.push(of.accounted[at]);
         for load in of.loads(at) {
             to.load_origin.push(texts[of.load_origin[load] as usize]);
+            to.load_class.push(texts[of.load_class[load] as usize]);
+            to.load_asked.push(of.load_asked[load]);
             to.load_modules.push(of.load_modules[load]);
             to.load_us.push(of.load_us[load]);
             to.load_parallel_us.push(of.load_parallel_us[load]);

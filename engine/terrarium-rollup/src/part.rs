@@ -62,8 +62,12 @@ pub struct JobDays {
     pub load_ends: Vec<u32>,
     /// The origin: a text.
     pub load_origin: Vec<u32>,
-    /// Modules loaded from there, each counted in each process.
-    pub load_modules: Vec<u32>,
+    /// Class of the environment: a text.
+    pub load_class: Vec<u32>,
+    /// Whether the modules were asked for, as [`Asked`] has it in numbers.
+    pub load_asked: Vec<u32>,
+    /// Modules loaded from there, each counted in each process; re-weighted if those are samples.
+    pub load_modules: Vec<u64>,
     /// Time that their own import took, without what they import from elsewhere: µs.
     pub load_us: Vec<u64>,
     /// The part of it in processes that stand for a parallel job: their first rank.

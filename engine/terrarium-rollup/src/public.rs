@@ -59,18 +59,24 @@ pub fn public(parts: &[AskedOf<'_>], filter: &Filter, question: &PublicQuestion)
         };
         answer(parts, &filter, &of).into_iter().map(|group| (group.values, group.users)).collect()
     };
-    // Of the dimensions from the first on: a cell lies in that of all but the last, and so on.
-    let levels: Vec<Vec<Dimension>> = (1..=dimensions.len()).map(|n| dimensions[..n].to_vec()).collect();
-    let all: Vec<Vec<Cells>> = levels
+    // A cell lies in those of any part of its dimensions.
+    let n = dimensions.len();
+    let parts_of: Vec<Vec<usize>> =
+        (1..1usize << n).map(|bits| (0..n).filter(|at| bits >> at & 1 == 1).collect()).collect();
+    let all: Vec<Vec<Cells>> = parts_of
         .iter()
-        .map(|level| question.periods.iter().map(|days| cells(level, *days)).collect())
+        .map(|part| {
+            let part: Vec<Dimension> = part.iter().map(|at| dimensions[*at]).collect();
+            question.periods.iter().map(|days| cells(&part, *days)).collect()
+        })
         .collect();
     let Some(of_period) = all.last().and_then(|level| level.first()) else { return Vec::new() };
     let is_told = |values: &[Value], set: &Set| {
         set.len() >= question.least
-            && all.iter().enumerate().all(|(level, periods)| {
+            && parts_of.iter().zip(&all).all(|(part, periods)| {
+                let of_part: Vec<Value> = part.iter().map(|at| values[*at].clone()).collect();
                 periods.iter().all(|cells| {
-                    let larger = cells.get(&values[..=level]);
+                    let larger = cells.get(&of_part);
                     let more =
                         larger.map_or(0, |larger| larger.iter().filter(|user| !set.contains(*user)).count());
                     more == 0 || more >= question.least

@@ -393,6 +393,7 @@ fn samples_are_weighed_and_say_how_sure_they_are() {
     assert!((group.jobs_variance - variance).abs() < 1e-3, "{}", group.jobs_variance);
     assert!((group.node_hours - group.jobs).abs() < 1e-6, "2 nodes for half an hour");
     assert_eq!(group.users.len(), 4, "people are never made up");
+    assert_eq!((group.jobs_seen, group.node_hours_seen), (4, 4.0));
 }
 
 #[test]
@@ -444,9 +445,10 @@ fn loads_count_where_they_come_from() {
     let job_day = builder.job_day(5, Some(facts(2)));
     let facts = ProcessFacts { is_python: true, probability: 1_000_000, ..ProcessFacts::default() };
     let (first, second) = (builder.process(job_day, facts), builder.process(job_day, facts));
-    builder.from_origin(first, home, 10, 3_600_000_000, true);
-    builder.from_origin(second, home, 5, 1_800_000_000, false);
-    builder.from_origin(second, base, 1, 0, false);
+    // An hour, and half an hour, module by module.
+    (0..10).for_each(|_| builder.from_origin(first, home, Asked::Yes, 360_000_000, true));
+    (0..5).for_each(|_| builder.from_origin(second, home, Asked::No, 360_000_000, false));
+    builder.from_origin(second, base, Asked::Yes, 0, false);
     let part = builder.finish();
     let all = loads(&[(&part, None)], &Filter::default(), &[]);
     let of = |origin: &str| all.iter().find(|loads| loads.origin == origin).unwrap();
@@ -454,6 +456,11 @@ fn loads_count_where_they_come_from() {
     // Job 2 has 3 nodes: an hour on each, and half an hour on one.
     assert_eq!(of("home").node_hours, 3.5);
     assert_eq!(of("base").users.len(), 1);
+    let direct = Filter { direct: Some(true), ..Filter::default() };
+    let asked = loads(&[(&part, None)], &direct, &[]);
+    assert_eq!(asked.iter().map(|one| one.modules).collect::<Vec<_>>(), [1.0, 10.0]);
+    let class = Filter { class: Some("own".to_owned()), ..Filter::default() };
+    assert!(loads(&[(&part, None)], &class, &[]).is_empty());
 }
 
 #[test]

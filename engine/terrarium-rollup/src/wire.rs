@@ -7,7 +7,7 @@ use crate::part::{Asked, JobDays, Key, Part, Runs};
 /// What a part begins with.
 const MAGIC: [u8; 8] = *b"terrroll";
 /// Version of the format. Another one is made anew.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// The longest block, unpacked.
 const MOST: usize = 1 << 30;
 
@@ -34,13 +34,13 @@ struct Head {
     blocks: Vec<(u32, u32)>,
 }
 
-/// Blocks, by number: texts, 19 columns of job-days, 5 of their loads, and twice keys, ends and runs.
+/// Blocks, by number: texts, 19 columns of job-days, 7 of their loads, and twice keys, ends and runs.
 const TEXTS: usize = 0;
 const COLUMNS: usize = 1;
 const LOADS: usize = 20;
-const LIBRARIES: usize = 25;
-const OTHERS: usize = 28;
-const BLOCKS: usize = 31;
+const LIBRARIES: usize = 27;
+const OTHERS: usize = 30;
+const BLOCKS: usize = 33;
 
 /// A part as bytes.
 pub fn encode(part: &Part) -> Vec<u8> {
@@ -71,7 +71,9 @@ pub fn encode(part: &Part) -> Vec<u8> {
     }
     raw.push(differences(&of.load_ends));
     raw.push(numbers(&of.load_origin));
-    raw.push(numbers(&of.load_modules));
+    raw.push(numbers(&of.load_class));
+    raw.push(numbers(&of.load_asked));
+    raw.push(longs(&of.load_modules));
     raw.push(longs(&of.load_us));
     raw.push(longs(&of.load_parallel_us));
     for runs in [&part.libraries, &part.others] {
@@ -140,9 +142,13 @@ fn differences(column: &[u32]) -> Vec<u8> {
     numbers(&column.iter().map(difference).collect::<Vec<_>>())
 }
 
-/// The cluster of a part, and the days that are in it.
+/// The cluster of a part, and the days that are in it; it is whole, but its blocks are not looked at.
 pub fn peek(bytes: &[u8]) -> Result<(String, Vec<(i32, u64)>), Damaged> {
-    let (head, _) = head(bytes)?;
+    let (head, rest) = head(bytes)?;
+    let length: u64 = head.blocks.iter().map(|(packed, _)| u64::from(*packed)).sum();
+    if length != rest.len() as u64 {
+        return Err(damaged("it is cut"));
+    }
     Ok((head.cluster, head.days))
 }
 
@@ -219,9 +225,11 @@ pub fn decode(bytes: &[u8], wanted: Wanted) -> Result<Part, Damaged> {
         accounted: column(c + 18, counts, n)?,
         load_ends: sums(column(LOADS, wanted.loads, n)?),
         load_origin: text(LOADS + 1, wanted.loads, loads)?,
-        load_modules: column(LOADS + 2, wanted.loads, loads)?,
-        load_us: wide(LOADS + 3, wanted.loads, loads)?,
-        load_parallel_us: wide(LOADS + 4, wanted.loads, loads)?,
+        load_class: text(LOADS + 2, wanted.loads, loads)?,
+        load_asked: column(LOADS + 3, wanted.loads, loads)?,
+        load_modules: wide(LOADS + 4, wanted.loads, loads)?,
+        load_us: wide(LOADS + 5, wanted.loads, loads)?,
+        load_parallel_us: wide(LOADS + 6, wanted.loads, loads)?,
     };
     let ordered =
         |ends: &[u32], most: usize| ends.is_sorted() && ends.last().is_none_or(|end| *end as usize <= most);

@@ -313,10 +313,15 @@ fn each_filter_is_counted_by_hand() {
     assert_eq!(top(&["--direct=no"]), ["numpy 2 0 2 2 4.0"]);
     assert_eq!(top(&["--cluster", "birch"]), [""; 0]);
     // Job 103 counts on both of its days, each time as a whole.
-    let february = ["numpy 2 1 1 2 40.0", "yaml 2 2 0 1 40.0", "torch 1 1 0 1 0.5", "pandas 1 1 0 1 0.0"];
+    let february = ["yaml 2 2 0 1 40.0", "numpy 2 1 1 2 40.0", "pandas 1 1 0 1 0.0", "torch 1 1 0 1 0.5"];
     assert_eq!(top(&["--since", "2026-02-01"]), february);
     assert_eq!(top(&["--since", "2026-01-10", "--until", "2026-01-31"])[0], "numpy 2 1 1 3 45.0");
     assert_eq!(top(&["--domain", "Physics", "--queue", "gpu"]), ["torch 1 1 0 1 0.5"], "two at once");
+    // Loads by origin are kept apart by environment, and by who asked.
+    let origins = |words: &[&str]| place.rows("origins", &["origin", "users", "modules"], words);
+    assert_eq!(origins(&["--env", "own"]), ["home 2 5"]);
+    assert_eq!(origins(&["--direct"]), ["home 3 5", "base 3 3", "system 1 1"]);
+    assert_eq!(origins(&["--domain", "Physics", "--origin", "home"]), ["home 1 3"]);
     // Rows are chosen as rollups are.
     assert_eq!(
         place.rows("libraries", &["package", "processes"], &["--domain", "Chemistry"]),
@@ -520,6 +525,66 @@ fn what_accounting_says_later_is_in_the_next_answer() {
 }
 
 #[test]
+fn jobs_of_two_clusters_are_two_even_with_one_number() {
+    let place = Place::new();
+    let mut site = Site::new();
+    site.process("ada", (9, 10), Some("101"), Some(0), &torch("base"), &[]);
+    let bytes = site.writer.finish().unwrap().0;
+    // The same node's records under another name of the cluster.
+    let segment = terrarium_segment::read(&bytes).unwrap();
+    let head = Head { cluster: "birch".into(), ..segment.head.clone() };
+    let mut writer = Writer::new(Vec::new(), &head).unwrap();
+    for environment in &segment.environments {
+        writer.environment(environment);
+    }
+    for process in &segment.processes {
+        let mut process = process.clone();
+        process.loads.iter_mut().for_each(|load| {
+            load.module = writer.module(&segment.modules[load.module as usize]);
+            load.importer = writer.name(&segment.names[load.importer as usize]);
+        });
+        writer.process(&process).unwrap();
+    }
+    fs::write(place.at("segments/b.segment"), writer.finish().unwrap().0).unwrap();
+    place.well(&["commit", "--segments", place.at("segments").to_str().unwrap(), "--quiet"]);
+    let torch = |words: &[&str]| {
+        place
+            .rows("top", &["package", "users", "jobs"], words)
+            .into_iter()
+            .find(|row| row.starts_with("torch"))
+    };
+    assert_eq!(torch(&[]).unwrap(), "torch 2 3");
+    assert_eq!(torch(&["--cluster", "birch"]).unwrap(), "torch 1 1");
+}
+
+#[test]
+fn what_is_kept_is_believed_while_it_is_true_and_whole() {
+    let place = Place::new();
+    let part = place.at("store/_terrarium/rollups/cedar/2026-02.part");
+    let days = || terrarium_rollup::peek(&fs::read(&part).unwrap()).unwrap().1.len();
+    // Parts of a month do not push each other out.
+    place.report("top", &["--since", "2026-02-01", "--until", "2026-02-06"]);
+    assert_eq!(days(), 3);
+    place.report("top", &["--since", "2026-02-07", "--until", "2026-02-28"]);
+    assert_eq!(days(), 6);
+    let all = place.rows("top", &TOP, &[]);
+    for length in [0, 20, 300, fs::read(&part).unwrap().len() - 1] {
+        let bytes = fs::read(&part).unwrap();
+        fs::write(&part, &bytes[..length.min(bytes.len())]).unwrap();
+        assert_eq!(place.rows("top", &TOP, &[]), all, "cut to {length}");
+        place.well(&["rollup"]);
+    }
+    fs::write(place.at("store/_terrarium/rollups/state.json"), "{\"version\": 2}").unwrap();
+    assert_eq!(place.rows("top", &TOP, &[]), all);
+    // A place that is no file is not put aside for one.
+    let folder = place.at("folder");
+    fs::create_dir(&folder).unwrap();
+    let output = place.run(&["report", "top", "-o", folder.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(125));
+    assert!(folder.is_dir() && fs::read_dir(&folder).unwrap().next().is_none());
+}
+
+#[test]
 fn who_is_forgotten_is_in_no_answer_and_no_rollup() {
     let place = Place::new();
     place.well(&["rollup"]);
@@ -548,6 +613,10 @@ fn for_everybodys_eyes_there_are_no_few() {
     assert_eq!(
         place.rows("top", &["package", "users", "jobs"], &year),
         ["numpy 2 -", "torch 2 -", "yaml 2 -"]
+    );
+    assert!(
+        !place.report("top", &year).contains("processes that were recorded"),
+        "nor how many processes there were"
     );
     // bob alone is in the quarter and not in chemistry: who subtracts learns of one.
     let mut chemistry = year.to_vec();
@@ -639,6 +708,15 @@ fn what_cannot_be_had_says_what_can() {
         (&["report", "top", "--step", "day"], "no steps of time"),
         (&["report", "completeness", "--min-users", "3"], "counts no users"),
         (&["report", "top", "--people", "3"], "--public"),
+        (&["report", "daily", "--origin", "home"], "--origin says nothing of it"),
+        (&["report", "completeness", "--env", "base"], "--env says nothing of it"),
+        (&["report", "submodules", "torch", "numpy"], "it is about one library"),
+        (&["report", "frameworks", "a\nb"], "is no name"),
+        (&["report", "top", "--queue", ""], "is no name"),
+        (
+            &["report", "top", "--public", "--env", "own", "--since", "2026-01-01", "--until", "2026-01-31"],
+            "--env own-venv",
+        ),
         (&["sql", "SELECT * FROM usage('colour')"], "`colour` is nothing to keep apart; these are: package"),
         (&["sql", "SELECT * FROM origin_loads('package')"], "origin_loads tells origins apart by itself"),
     ] {
@@ -647,6 +725,12 @@ fn what_cannot_be_had_says_what_can() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(said.contains(why), "{words:?}: {said}");
     }
+    assert!(place.report("top", &["--domain", "Alchemy"]).contains("nothing was recorded of domain Alchemy"));
+    let limit = u64::MAX.to_string();
+    assert_eq!(place.rows("top", &["package"], &["--limit", &limit]).len(), 4);
+    assert!(
+        place.report("frameworks", &["nothing", "--format", "csv"]).starts_with("package,users,base_only")
+    );
     assert!(place.report("top", &["--user", "nobody"]).contains("there is no user nobody"));
     // A name with a quote is a name.
     assert!(place.report("submodules", &["o'brien"]).contains("no rows"));

@@ -10,7 +10,7 @@
 -- computed: base-cover
 -- chart: curve; x=packages; y=owners; label=package; x-axis=packages added to base; y-axis=owners who could come back
 -- limit: 50
--- note: An owner needs what his programs and own code ask for in own environments; what that depends on would come with it. Versions are not compared. The order is found by heuristics that reach 98 % of the best choice on average, on cases small enough to try them all.
+-- note: Owners are those who loaded a library in an own environment. An owner needs what his programs and own code ask for in own environments; what that depends on would come with it. Versions are not compared. The order is found by heuristics that reach 98 % of the best choice on average, on cases small enough to try them all.
 WITH need AS (
   SELECT DISTINCT user_no, distribution, regexp_replace(lower(distribution), '[-_.]+', '-', 'g') AS name
   FROM usage('user_no, distribution, environment_class, direct')
@@ -22,7 +22,11 @@ bases AS (
   FROM environments WHERE class = 'base'
 ),
 held AS (SELECT DISTINCT name FROM bases WHERE age = 1 AND name IS NOT NULL),
-owners AS (SELECT DISTINCT user_no FROM usage('user_no, environment_class') WHERE starts_with(environment_class, 'own-'))
+names AS (SELECT name, min(distribution) AS distribution FROM need GROUP BY name),
+owners AS (
+  SELECT DISTINCT user_no FROM usage('user_no, environment_class, direct')
+  WHERE starts_with(environment_class, 'own-') AND direct IS NOT NULL
+)
 SELECT o.user_no, m.distribution FROM owners o LEFT JOIN (
-  SELECT n.user_no, n.distribution FROM need n LEFT JOIN held h ON n.name = h.name WHERE h.name IS NULL
+  SELECT DISTINCT n.user_no, s.distribution FROM need n JOIN names s ON n.name = s.name LEFT JOIN held h ON n.name = h.name WHERE h.name IS NULL
 ) m ON o.user_no = m.user_no

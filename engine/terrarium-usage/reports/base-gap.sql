@@ -13,9 +13,7 @@ WITH each AS (
   FROM usage('distribution, environment_class, direct')
   WHERE distribution IS NOT NULL AND environment_class NOT IN ('base', 'system')
 ),
-jobs AS (
-  SELECT distribution, max(jobs) AS jobs FROM usage('distribution') WHERE distribution IS NOT NULL GROUP BY distribution
-),
+jobs AS (SELECT distribution, jobs FROM usage('distribution, is_own') WHERE distribution IS NOT NULL AND is_own),
 bases AS (
   SELECT environment_id, prefix, seen, dense_rank() OVER (PARTITION BY cluster, prefix ORDER BY seen DESC, environment_id) AS age,
     regexp_replace(lower(package), '[-_.]+', '-', 'g') AS name

@@ -5,5 +5,6 @@
 -- column: share: percent of processes recorded; of lost: of recorded and lost; of joined no accounting: of those in jobs
 -- computed: completeness
 -- chart: bars; label=what; values=processes; axis=processes
+-- not: env, origin, direct
 -- note: What ended with its node is not here: its records were in that node's memory. What runs where nothing records is in no figure; the report coverage compares sources.
 SELECT 1

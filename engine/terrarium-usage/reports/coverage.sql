@@ -6,6 +6,7 @@
 -- column: users: whose jobs they were
 -- chart: bars; label=sources; values=jobs; axis=jobs
 -- raw: yes
+-- not: origin, direct
 -- note: A job is one by its scheduler and number. What no source saw is not here: the report completeness has what accounting knows.
 WITH each AS (
   SELECT DISTINCT cluster, scheduler, job_id, user_no, source FROM chosen_jobs WHERE job_id IS NOT NULL

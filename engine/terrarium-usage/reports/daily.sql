@@ -9,6 +9,7 @@
 -- step: day
 -- chart: dates; x={step}; values=users,in_jobs,outside; names=everyone,in jobs,outside of jobs; axis=users
 -- limit: 100000
+-- not: origin, direct
 -- note: A job counts on each day on which a process of it began.
 WITH each AS (SELECT {step}, in_job, users, jobs, node_hours FROM usage('{step}, in_job'))
 SELECT a.{step}, a.users,

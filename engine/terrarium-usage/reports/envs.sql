@@ -9,6 +9,7 @@
 -- column: base_only: those who ran it in base as it is and nowhere else
 -- column: own_share: percent of them who ran it in an own one or a changed one
 -- chart: bars; label=domain; values=base,modified,own; names=base as it is,changed,own; layout=grouped; axis=users
+-- not: origin, direct
 -- note: Who ran several kinds counts in each.
 WITH each AS (
   SELECT coalesce(domain, 'no field') AS domain, environment_class AS class, user_set FROM usage('domain, environment_class')

@@ -8,10 +8,11 @@
 -- column: cuda: those of them with CUDA's own mapped
 -- chart: bars; label=blas; values=processes; axis=processes with NumPy
 -- raw: yes
+-- not: origin, direct
 -- note: By the names of the shared libraries in memory when the process ended. Of several, the first of this order: MKL, NVPL, Arm, Cray, BLIS, OpenBLAS, ATLAS, reference.
 WITH with_numpy AS (SELECT DISTINCT process_id FROM chosen_loads WHERE package = 'numpy'),
 each AS (
-  SELECT user_no, scheduler, job_id, lower(array_to_string(objects, ' ')) AS objects
+  SELECT user_no, cluster, scheduler, job_id, lower(array_to_string(objects, ' ')) AS objects
   FROM chosen_processes WHERE process_id IN (SELECT process_id FROM with_numpy) AND array_length(objects) > 0
 )
 SELECT
@@ -27,7 +28,7 @@ SELECT
     ELSE 'none seen'
   END AS blas,
   count(DISTINCT user_no) AS users,
-  count(DISTINCT concat(scheduler, ' ', job_id)) FILTER (WHERE job_id IS NOT NULL) AS jobs,
+  count(DISTINCT concat(cluster, ' ', scheduler, ' ', job_id)) FILTER (WHERE job_id IS NOT NULL) AS jobs,
   count(*) AS processes,
   round(100.0 * count(*) / sum(count(*)) OVER (), 1) AS share,
   count(CASE WHEN objects LIKE '%libcudart%' OR objects LIKE '%libcublas%' OR objects LIKE '%libcuda.so%' THEN 1 END) AS cuda

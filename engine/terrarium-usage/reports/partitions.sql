@@ -7,6 +7,7 @@
 -- column: node_hours: nodes × hours of those jobs
 -- column: node_hours_share: percent of such node-hours
 -- chart: bars; label=queue; values=jobs; axis=jobs with Python
+-- not: origin, direct
 -- note: Only jobs that accounting knows.
 SELECT queue, users, CAST(round(jobs) AS BIGINT) AS jobs,
   round(100.0 * jobs / sum(jobs) OVER (), 1) AS share,

@@ -9,6 +9,7 @@
 -- column: incomplete: processes in whose records something is missing
 -- chart: bars; label=date; values=python,other; names=Python,other programs; axis=processes
 -- raw: yes
+-- not: origin, direct
 -- note: What ended with its node is not here: its records were in that node's memory.
 SELECT
   date,

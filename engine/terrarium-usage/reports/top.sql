@@ -6,10 +6,12 @@
 -- column: indirect: those for whom it came along with others
 -- column: not_told: those of whom only imported records are there, which do not tell
 -- column: jobs: batch jobs in which it was loaded, each once
--- column: jobs_error: half of the 95 % interval of jobs, where records are samples
+-- column: jobs_least: jobs that were seen, where records are samples
+-- column: jobs_most: upper end of the 95 % interval of jobs then
 -- column: node_hours: nodes × hours of those jobs, as accounting has them
--- column: node_hours_error: half of the 95 % interval of node_hours
--- optional: not_told, jobs_error, node_hours_error
+-- column: node_hours_least: node-hours of jobs that were seen, where records are samples
+-- column: node_hours_most: upper end of the 95 % interval of node_hours then
+-- optional: not_told, jobs_least, jobs_most, node_hours_least, node_hours_most
 -- by: users, jobs, node_hours
 -- chart: bars; label=package; values=direct,indirect,not_told; names=asked for it,came along,not told; axis=users
 -- public: package
@@ -28,9 +30,11 @@ SELECT
   s.told - s.direct AS indirect,
   CASE WHEN e.users > s.told THEN e.users - s.told END AS not_told,
   CAST(round(e.jobs) AS BIGINT) AS jobs,
-  round(e.jobs_error) AS jobs_error,
+  round(e.jobs_least) AS jobs_least,
+  round(e.jobs_most) AS jobs_most,
   round(e.node_hours, 1) AS node_hours,
-  round(e.node_hours_error, 1) AS node_hours_error
+  round(e.node_hours_least, 1) AS node_hours_least,
+  round(e.node_hours_most, 1) AS node_hours_most
 FROM each e JOIN split s ON e.package = s.package
 ORDER BY {by} DESC, users DESC, direct DESC, jobs DESC, package
 LIMIT {limit}

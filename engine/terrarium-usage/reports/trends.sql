@@ -10,7 +10,7 @@
 -- column: q: the same after so many libraries were looked at (Benjamini and Hochberg): below 0.05 is believed
 -- computed: trends
 -- chart: bars; label=package; values=first,last; names=first month,last month; layout=grouped; axis=percent of those who ran Python
--- note: Only months that lie within the time as a whole. A test for trend (Cochran and Armitage) by person: who comes again each month counts once.
+-- note: Only months that lie within the time as a whole, and libraries of ten people and more. A test for trend (Cochran and Armitage) by person: who comes again each month counts once.
 SELECT package, month, user_set FROM usage('package, month') WHERE {only}
 ;
 SELECT month, user_set FROM usage('month')

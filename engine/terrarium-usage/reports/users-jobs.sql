@@ -15,5 +15,5 @@ WITH each AS (
 )
 SELECT package, users, by_users, jobs, by_jobs, round(jobs * 1.0 / users, 1) AS jobs_per_user
 FROM each WHERE by_users <= {limit} OR by_jobs <= {limit}
-ORDER BY by_users, by_jobs, package
+ORDER BY least(by_users, by_jobs), by_users, by_jobs, package
 LIMIT {limit}

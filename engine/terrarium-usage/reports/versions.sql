@@ -17,8 +17,8 @@ SELECT distribution, version, users, CAST(round(jobs) AS BIGINT) AS jobs
 FROM usage('distribution, version') WHERE distribution IS NOT NULL AND version IS NOT NULL
 UNION ALL
 SELECT 'python' AS distribution, version, count(DISTINCT user_no) AS users,
-  count(DISTINCT concat(scheduler, ' ', job_id)) FILTER (WHERE job_id IS NOT NULL) AS jobs
-FROM (SELECT regexp_replace(python, '^([0-9]+[.][0-9]+).*$', '\1') AS version, user_no, scheduler, job_id
+  count(DISTINCT concat(cluster, ' ', scheduler, ' ', job_id)) FILTER (WHERE job_id IS NOT NULL) AS jobs
+FROM (SELECT regexp_replace(python, '^([0-9]+[.][0-9]+).*$', '\1') AS version, user_no, cluster, scheduler, job_id
   FROM chosen_processes WHERE python IS NOT NULL AND python <> '')
 GROUP BY version
 ORDER BY users DESC, jobs DESC, distribution, version

@@ -22,7 +22,7 @@ const LOADS: &str = "SELECT i.cluster, i.date, i.process_id, i.module, i.package
 
 /// Processes, each with its job as accounting knows it, and the field of science.
 const PROCESS_JOBS: &str = "SELECT p.cluster, p.date, p.process_id, p.\"user\", p.user_no, p.host, p.started, \
-     coalesce(p.ended, j.ended) AS ended, p.\"end\", p.python, p.environment_id, p.environment_class, p.rank, p.ranks, p.objects, \
+     coalesce(p.ended, j.ended) AS ended, p.\"end\", p.python, p.environment_id, p.environment_class, p.rank, p.ranks, p.objects, p.extent, \
      p.probability, p.source, p.doubts, \
      coalesce(p.scheduler, l.scheduler) AS scheduler, coalesce(p.job_id, l.job_id) AS job_id, l.job_id IS NOT NULL AS is_found, \
      j.job_id IS NOT NULL AND coalesce(j.submitted, j.started) IS NOT NULL AS is_accounted, j.project, j.queue, j.qos, j.nodes, \

@@ -23,6 +23,8 @@ pub(crate) struct InTable {
     /// Below the table.
     pub(crate) path: String,
     pub(crate) size: i64,
+    /// When it was written, milliseconds since 1970.
+    pub(crate) written_ms: i64,
     pub(crate) rows: Option<usize>,
     pub(crate) partition: Partition,
     pub(crate) remove: Remove,
@@ -39,6 +41,7 @@ pub(crate) fn files(table: &'static Table, state: &DeltaTable) -> Result<Vec<InT
         files.push(InTable {
             path: remove.path.clone(),
             size: file.size(),
+            written_ms: file.modification_time(),
             rows: file.num_records(),
             partition: file.partition_values_map(),
             remove,

@@ -21,7 +21,7 @@ pub fn completeness_words(of: &Completeness) -> String {
     }
     if of.sampled > 0 {
         text.push_str(&format!(
-            "; {} are samples: jobs, node-hours and modules are re-weighted, users are those that were seen",
+            "; {} are samples: jobs, node-hours, modules and times are re-weighted, users are those that were seen",
             of.sampled
         ));
     }

@@ -48,6 +48,8 @@ pub struct Report {
     pub is_raw: bool,
     /// What its public form keeps apart; `None`: it has none.
     pub public: Option<Vec<String>>,
+    /// Filters that have no meaning for it.
+    pub not: Vec<String>,
     /// So many rows where nobody says otherwise.
     pub limit: usize,
     computed: Option<String>,
@@ -143,6 +145,9 @@ const FILES: [(&str, &str); 29] = [
     ("overhead", include_str!("../../reports/overhead.sql")),
 ];
 
+/// More rows than this are as good as all.
+const MOST: usize = 1_000_000_000;
+
 /// Rows of a report where nobody says how many.
 const ROWS: usize = 20;
 
@@ -174,6 +179,7 @@ fn parse(name: &'static str, sql: &'static str) -> Report {
         step: sql.contains("{step}").then(|| "month".to_owned()),
         is_raw: false,
         public: None,
+        not: Vec::new(),
         limit: ROWS,
         computed: None,
         sql,
@@ -195,6 +201,7 @@ fn parse(name: &'static str, sql: &'static str) -> Report {
             "step" => report.step = Some(value.to_owned()),
             "raw" => report.is_raw = true,
             "public" => report.public = Some(list(value)),
+            "not" => report.not = list(value),
             "limit" => report.limit = value.parse().unwrap_or(ROWS),
             "computed" => report.computed = Some(value.to_owned()),
             "chart" => report.chart = chart(value),
@@ -268,8 +275,8 @@ pub struct Answered {
     pub report: Report,
     /// Its rows.
     pub rows: Vec<RecordBatch>,
-    /// How complete they are.
-    pub complete: Completeness,
+    /// How complete they are; `None`: that is not told.
+    pub complete: Option<Completeness>,
     /// What is to be said beside.
     pub notes: Vec<String>,
 }
@@ -284,6 +291,16 @@ impl Report {
     pub async fn ask(&self, store: &Store, asked: &Asked, told: Progress<'_>) -> Result<Answered> {
         let mut report = self.clone();
         report.fit(asked)?;
+        let choice = &asked.choice;
+        for (name, is_set) in [
+            ("env", choice.env.is_some()),
+            ("origin", choice.origin.is_some()),
+            ("direct", choice.direct.is_some()),
+        ] {
+            if is_set && self.not.iter().any(|not| not == name) {
+                return Err(unfit(self, format!("--{name} says nothing of it")));
+            }
+        }
         let known = crate::rollup::known(store).await?;
         let filter = asked.choice.filter(store, &known).await?;
         let mut notes = Vec::new();
@@ -319,6 +336,12 @@ impl Report {
             None => rows,
         };
         let rows = first(rows, report.limit);
+        let about = choice.words();
+        if rows.iter().all(|batch| batch.num_rows() == 0) && !about.is_empty() && asked.public.is_none() {
+            notes.push(format!("nothing was recorded of {}: are the names right?", about.join(", ")));
+        }
+        // How many processes there were would tell of groups of one.
+        let complete = asked.public.is_none().then_some(complete);
         Ok(Answered { report, rows, complete, notes })
     }
 
@@ -345,9 +368,12 @@ impl Report {
         match (&asked.libraries[..], &self.libraries) {
             ([], _) => {}
             (_, None) => return Err(unfit(self, "it is about all libraries: none can be named")),
+            (named, Some(_)) if named.len() > 1 && self.sql.contains("{library}") => {
+                return Err(unfit(self, format!("it is about one library: {}", named.join(", "))));
+            }
             (named, Some(_)) => self.libraries = Some(named.to_vec()),
         }
-        self.limit = asked.limit.unwrap_or(self.limit);
+        self.limit = asked.limit.unwrap_or(self.limit).min(MOST);
         let filled = self.clone();
         let fill = |text: &str| filled.fill(text, asked);
         (self.title, self.question) = (fill(&self.title), fill(&self.question));
@@ -372,7 +398,7 @@ impl Report {
         };
         let most = if libraries.is_empty() { 15 } else { libraries.len() };
         // Rows are cut when those of few users are gone.
-        let limit = if asked.min_users.is_some() { usize::MAX >> 2 } else { self.limit };
+        let limit = if asked.min_users.is_some() { MOST } else { self.limit };
         text.replace("{since}", &asked.choice.since.to_string())
             .replace("{until}", &asked.choice.until.to_string())
             .replace("{limit}", &limit.to_string())
@@ -392,13 +418,21 @@ impl Report {
         complete: &Completeness,
         notes: &mut Vec<String>,
     ) -> Result<Vec<RecordBatch>> {
-        let sql = self.fill(self.sql, asked);
+        // Names are put into the query, and nowhere else.
+        let code: Vec<&str> = self.sql.lines().filter(|line| !line.starts_with("-- ")).collect();
+        let sql = self.fill(&code.join("\n"), asked);
         let mut results = Vec::new();
         if !matches!(self.computed.as_deref(), Some("completeness" | "overhead")) {
             let session = Session::for_query(store, &sql, Some(&asked.choice), asked.memory).await?;
             session.add_rollups(source);
             for query in sql.split("\n;\n") {
-                results.push(session.rows(query).await?);
+                let answer = session.query(query).await?;
+                let schema = Arc::new(answer.schema().as_arrow().clone());
+                let mut rows = answer.collect().await?;
+                if rows.is_empty() {
+                    rows.push(RecordBatch::new_empty(schema));
+                }
+                results.push(rows);
             }
         }
         match self.computed.as_deref() {
@@ -417,7 +451,7 @@ pub fn parquet(answered: &Answered) -> Result<Vec<u8>> {
         ("terrarium.report".to_owned(), report.name.to_owned()),
         ("title".to_owned(), report.title.clone()),
         ("question".to_owned(), report.question.clone()),
-        ("completeness".to_owned(), completeness_words(&answered.complete)),
+        ("completeness".to_owned(), answered.complete.as_ref().map(completeness_words).unwrap_or_default()),
     ];
     about.extend(report.columns.iter().map(|(name, text)| (format!("column.{name}"), text.clone())));
     let about =

@@ -64,6 +64,9 @@ pub(super) fn rows(
     if choice.words().len() > 1 {
         return Err(unfit(report, "its public form takes one filter at most"));
     }
+    if choice.env.as_deref() == Some("own") {
+        return Err(unfit(report, "its public form takes one class of environments: --env own-venv"));
+    }
     let least = usize::try_from(least.max(2)).unwrap_or(usize::MAX);
     let periods = periods(asked).ok_or_else(|| {
         unfit(

@@ -174,6 +174,7 @@ struct Took {
     is_parallel: bool,
     module: u32,
     origin: u32,
+    asked: Asked,
     us: u32,
 }
 
@@ -242,14 +243,21 @@ async fn imports(
                     *sum = sum.saturating_add(us);
                 }
                 let (process, is_parallel) = (process.number, process.is_parallel);
-                rows.push(Took { process, is_parallel, module: module.at(i), origin: of[3], us });
+                rows.push(Took {
+                    process,
+                    is_parallel,
+                    module: module.at(i),
+                    origin: of[3],
+                    asked: Asked::from(asked),
+                    us,
+                });
             }
         }
     }
     for row in rows {
         let children = if row.us == 0 { None } else { inside.get(&(row.process, row.module)) };
         let own = row.us.saturating_sub(children.copied().unwrap_or(0));
-        builder.from_origin(row.process, row.origin, 1, u64::from(own), row.is_parallel);
+        builder.from_origin(row.process, row.origin, row.asked, own, row.is_parallel);
     }
     Ok(())
 }

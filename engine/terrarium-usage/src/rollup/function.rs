@@ -130,7 +130,7 @@ fn kind_of(dimension: Dimension) -> DataType {
     match dimension {
         Dimension::Day | Dimension::Week | Dimension::Month => DataType::Date32,
         Dimension::User | Dimension::Nodes | Dimension::Minutes => DataType::Int64,
-        Dimension::Direct | Dimension::Gpu | Dimension::InJob => DataType::Boolean,
+        Dimension::Direct | Dimension::Own | Dimension::Gpu | Dimension::InJob => DataType::Boolean,
         _ => DataType::Utf8,
     }
 }
@@ -143,9 +143,11 @@ fn schema(kind: Kind, dimensions: &[Dimension]) -> SchemaRef {
             ("users", DataType::Int64),
             ("user_set", DataType::Binary),
             ("jobs", DataType::Float64),
-            ("jobs_error", DataType::Float64),
+            ("jobs_least", DataType::Float64),
+            ("jobs_most", DataType::Float64),
             ("node_hours", DataType::Float64),
-            ("node_hours_error", DataType::Float64),
+            ("node_hours_least", DataType::Float64),
+            ("node_hours_most", DataType::Float64),
             ("job_days", DataType::Int64),
         ],
         Kind::Loads => &[
@@ -241,12 +243,18 @@ impl Answers {
         let mut columns = self.values(groups.iter().map(|group| group.values.as_slice()));
         columns.push(longs(groups.iter().map(|group| group.users.len() as i64)));
         columns.push(sets(groups.iter().map(|group| &group.users), with_sets)?);
-        // A 95 % interval, as of a normal distribution; none where nothing was left to chance.
-        let error = |variance: f64| (variance > 0.0).then(|| 1.96 * variance.sqrt());
+        // What was seen is the least; the most is the upper end of a 95 % interval, as of a normal distribution. None where nothing was
+        // left to chance.
+        let least = |seen: f64, variance: f64| (variance > 0.0).then_some(seen);
+        let most = |value: f64, variance: f64| (variance > 0.0).then(|| value + 1.96 * variance.sqrt());
         columns.push(doubles(groups.iter().map(|group| Some(group.jobs))));
-        columns.push(doubles(groups.iter().map(|group| error(group.jobs_variance))));
+        columns.push(doubles(groups.iter().map(|group| least(group.jobs_seen as f64, group.jobs_variance))));
+        columns.push(doubles(groups.iter().map(|group| most(group.jobs, group.jobs_variance))));
         columns.push(doubles(groups.iter().map(|group| Some(group.node_hours))));
-        columns.push(doubles(groups.iter().map(|group| error(group.node_hours_variance))));
+        columns.push(doubles(
+            groups.iter().map(|group| least(group.node_hours_seen, group.node_hours_variance)),
+        ));
+        columns.push(doubles(groups.iter().map(|group| most(group.node_hours, group.node_hours_variance))));
         columns.push(longs(groups.iter().map(|group| group.job_days as i64)));
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
     }

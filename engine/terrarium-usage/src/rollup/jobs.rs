@@ -21,6 +21,7 @@ struct Job {
 
 /// By scheduler and number.
 pub(super) struct Jobs {
+    cluster: String,
     known: HashMap<(String, String), Vec<Job>>,
 }
 
@@ -83,7 +84,7 @@ impl Jobs {
                     let seconds =
                         at(&started).zip(at(&ended)).map(|(from, to)| (to - from).max(0) / 1_000_000);
                     let facts = JobFacts {
-                        identity: identity(&scheduler, &id, at(&holds_from)),
+                        identity: identity(cluster, &scheduler, &id, at(&holds_from)),
                         project: word(&project),
                         domain: word(&domain),
                         queue: word(&queue),
@@ -97,7 +98,7 @@ impl Jobs {
                 }
             }
         }
-        Ok(Jobs { known })
+        Ok(Jobs { cluster: cluster.to_owned(), known })
     }
 
     /// The job that a process which began then was in.
@@ -110,17 +111,25 @@ impl Jobs {
         let found = all.and_then(|jobs| jobs.iter().find(holds));
         // One that the table lacks is a job all the same.
         found.map_or_else(
-            || JobFacts { identity: identity(scheduler, id, None), ..JobFacts::default() },
+            || JobFacts { identity: identity(&self.cluster, scheduler, id, None), ..JobFacts::default() },
             |job| job.facts.clone(),
         )
     }
 }
 
 /// Spread evenly, the same on any machine, never 0. That two jobs of a year have the same is as likely as 1 in 10 million.
-fn identity(scheduler: &str, id: &str, holds_from: Option<i64>) -> u64 {
+fn identity(cluster: &str, scheduler: &str, id: &str, holds_from: Option<i64>) -> u64 {
     let mut hash = 0xCBF2_9CE4_8422_2325_u64;
     let from = holds_from.unwrap_or(0).to_le_bytes();
-    for byte in scheduler.bytes().chain([0]).chain(id.bytes()).chain([0]).chain(from) {
+    for byte in cluster
+        .bytes()
+        .chain([0])
+        .chain(scheduler.bytes())
+        .chain([0])
+        .chain(id.bytes())
+        .chain([0])
+        .chain(from)
+    {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);
     }
     hash = (hash ^ (hash >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

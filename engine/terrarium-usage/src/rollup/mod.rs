@@ -43,6 +43,11 @@ fn month(day: i32) -> i32 {
     date.year() * 12 + date.month0() as i32
 }
 
+/// From the first day of a month to the last of another.
+fn whole_months(days: (i32, i32)) -> (i32, i32) {
+    (days.0.saturating_sub(31), days.1.saturating_add(31))
+}
+
 /// Names of clusters may have anything in them.
 fn path(of: &Month) -> ObjectPath {
     let mut cluster = String::new();
@@ -93,16 +98,20 @@ impl Rollups {
         cluster: Option<&str>,
         told: Progress<'_>,
     ) -> Result<Self> {
-        let mut months = known.months(days, cluster);
+        // Months as a whole: what is kept of the other days stays when some are added.
+        let wanted = |day: &i32| (days.0..=days.1).contains(day);
+        let span = whole_months(days);
+        let mut months = known.months(span, cluster);
         let mut plans = plan(store, &months, false).await?;
         let mut sources = None;
-        if plans.iter().any(|plan| !plan.stale.is_empty()) {
+        if plans.iter().any(|plan| plan.stale.iter().any(wanted)) {
             // Of tables as they are now; what is kept is compared with those.
             let read = Sources::read(store).await?;
-            months = read.months(days, cluster);
+            months = read.months(span, cluster);
             plans = plan(store, &months, true).await?;
             sources = Some(read);
         }
+        plans.iter_mut().for_each(|plan| plan.stale.retain(wanted));
         let total: usize = plans.iter().map(|plan| plan.stale.len()).sum();
         let (mut parts, mut done) = (Vec::new(), 0);
         for plan in plans {
@@ -181,7 +190,12 @@ async fn look(store: &Store, sources: &Sources) -> Result<State> {
     let (version, fields) = crate::choice::fields(store).await?;
     let mut versions = sources.versions().clone();
     versions.insert(crate::schema::DOMAINS.name.to_owned(), version);
-    let state = State::new(versions, &sources.months((i32::MIN, i32::MAX), None), fields);
+    let mut tables = BTreeMap::new();
+    for (table, version) in versions {
+        let (size, written) = state::log_file(store, &table, version).await?.unwrap_or_default();
+        tables.insert(table, (version, size, written));
+    }
+    let state = State::new(tables, &sources.months((i32::MIN, i32::MAX), None), fields);
     state.keep(store).await;
     Ok(state)
 }
@@ -204,7 +218,8 @@ async fn plan(
     closely: bool,
 ) -> Result<Vec<Plan>> {
     let read = months.iter().map(|(month, days)| async move {
-        let kept = store.get(&path(month)).await?;
+        // What cannot be read is made anew as well.
+        let kept = store.get(&path(month)).await.unwrap_or_default();
         // What is damaged or of another version is made anew.
         let has = kept.as_ref().and_then(|bytes| peek(bytes).ok());
         let (cluster, has) = has.unwrap_or_default();

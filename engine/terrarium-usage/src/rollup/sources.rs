@@ -19,6 +19,8 @@ type Day = (String, i32);
 pub(super) struct Sources {
     tables: BTreeMap<&'static str, BTreeMap<Day, Vec<InTable>>>,
     versions: BTreeMap<String, u64>,
+    /// Which tables those are: they may have been made anew.
+    ids: BTreeMap<&'static str, String>,
 }
 
 const FROM: [&Table; 6] =
@@ -28,7 +30,8 @@ impl Sources {
     pub(super) async fn read(store: &Store) -> Result<Self> {
         let read = FROM.map(|table| async move {
             let state = store.table(table).await?;
-            let version = state.snapshot().map_err(failed(table.name))?.version();
+            let snapshot = state.snapshot().map_err(failed(table.name))?;
+            let (version, id) = (snapshot.version(), snapshot.metadata().id().to_owned());
             let mut days: BTreeMap<Day, Vec<InTable>> = BTreeMap::new();
             for file in files(table, &state)? {
                 let value = |name: &str| file.partition.get(name).cloned().flatten().unwrap_or_default();
@@ -37,11 +40,13 @@ impl Sources {
                 days.entry((value("cluster"), day)).or_default().push(file);
             }
             days.values_mut().for_each(|files| files.sort_by(|a, b| a.path.cmp(&b.path)));
-            Ok::<_, Error>((table.name, version as u64, days))
+            Ok::<_, Error>((table.name, version as u64, id, days))
         });
-        let mut sources = Sources { tables: BTreeMap::new(), versions: BTreeMap::new() };
-        for (name, version, days) in futures::future::try_join_all(read).await? {
+        let mut sources =
+            Sources { tables: BTreeMap::new(), versions: BTreeMap::new(), ids: BTreeMap::new() };
+        for (name, version, id, days) in futures::future::try_join_all(read).await? {
             sources.versions.insert(name.to_owned(), version);
+            sources.ids.insert(name, id);
             sources.tables.insert(name, days);
         }
         Ok(sources)
@@ -91,7 +96,7 @@ impl Sources {
         months
     }
 
-    /// Another whenever a file is another.
+    /// Another whenever a file is another: names come again in a store that was restored or made anew.
     fn digest(&self, cluster: &str, day: i32) -> u64 {
         let mut hash = 0xCBF2_9CE4_8422_2325_u64;
         let mut add = |bytes: &[u8]| {
@@ -99,17 +104,18 @@ impl Sources {
                 hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3);
             }
         };
+        let whole = |file: &InTable| format!("{} {} {}", file.path, file.size, file.written_ms);
         // Sums hold where rows are gone.
         let has_rows = !self.of(&schema::PROCESSES, cluster, day).is_empty();
         for table in FROM {
-            add(table.name.as_bytes());
+            add(self.ids.get(table.name).map_or(table.name, String::as_str).as_bytes());
             match table.name {
                 "jobs" => {
                     self.between(table, cluster, (day - LONGEST, day + 1))
-                        .for_each(|file| add(file.path.as_bytes()));
+                        .for_each(|file| add(whole(file).as_bytes()));
                 }
                 "daily" if has_rows => {}
-                _ => self.of(table, cluster, day).iter().for_each(|file| add(file.path.as_bytes())),
+                _ => self.of(table, cluster, day).iter().for_each(|file| add(whole(file).as_bytes())),
             }
         }
         hash

@@ -15,7 +15,10 @@ use crate::store::{OWN, Store};
 use super::{Month, month};
 
 /// Version of the file. Another one is made anew.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// Tables that must be in it.
+const TABLES: [&str; 7] = ["processes", "imports", "links", "job_usage", "jobs", "daily", "domains"];
 
 /// The tables, as they were.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -23,8 +26,8 @@ pub(crate) struct State {
     version: u32,
     /// Version of the tables together.
     schema: u32,
-    /// Versions of tables.
-    tables: BTreeMap<String, u64>,
+    /// Of each table its last version, and the size and time of the file that says so.
+    tables: BTreeMap<String, (u64, u64, i64)>,
     /// Cluster, day, and the digest of what it is made from.
     days: Vec<(String, i32, u64)>,
     /// Fields of science of projects.
@@ -35,11 +38,12 @@ fn path() -> ObjectPath {
     ObjectPath::from(format!("{OWN}/rollups/state.json"))
 }
 
-async fn is_there(store: &Store, table: &str, version: u64) -> Result<bool> {
+/// Size and time of the file of a version of a table.
+pub(super) async fn log_file(store: &Store, table: &str, version: u64) -> Result<Option<(u64, i64)>> {
     let path = ObjectPath::from(format!("{table}/_delta_log/{version:020}.json"));
     match store.objects.head(&path).await {
-        Ok(_) => Ok(true),
-        Err(object_store::Error::NotFound { .. }) => Ok(false),
+        Ok(meta) => Ok(Some((meta.size, meta.last_modified.timestamp_micros()))),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
         Err(source) => Err(Error::Object { what: "look at", path: path.to_string(), source }),
     }
 }
@@ -47,7 +51,7 @@ async fn is_there(store: &Store, table: &str, version: u64) -> Result<bool> {
 impl State {
     /// Of what was read.
     pub(super) fn new(
-        tables: BTreeMap<String, u64>,
+        tables: BTreeMap<String, (u64, u64, i64)>,
         months: &BTreeMap<Month, BTreeMap<i32, u64>>,
         fields: BTreeMap<String, Vec<Field>>,
     ) -> Self {
@@ -62,15 +66,18 @@ impl State {
 
     /// The last one, if all tables are as they were then.
     pub(crate) async fn read(store: &Store) -> Result<Option<Self>> {
-        let Some(bytes) = store.get(&path()).await? else { return Ok(None) };
+        // What cannot be read is as good as not there: somebody else's, or cut.
+        let Ok(Some(bytes)) = store.get(&path()).await else { return Ok(None) };
         let Ok(state) = serde_json::from_slice::<State>(&bytes) else { return Ok(None) };
-        if state.version != VERSION || state.schema != schema::VERSION {
+        let has_all = TABLES.iter().all(|table| state.tables.contains_key(*table));
+        if state.version != VERSION || state.schema != schema::VERSION || !has_all {
             return Ok(None);
         }
         // Its last version is there, and no later one: logs are cut from behind.
-        let is_last = state.tables.iter().map(|(table, version)| async move {
+        let is_last = state.tables.iter().map(|(table, (version, size, written))| async move {
+            let last = log_file(store, table, *version).await?;
             Ok::<_, Error>(
-                is_there(store, table, *version).await? && !is_there(store, table, version + 1).await?,
+                last == Some((*size, *written)) && log_file(store, table, version + 1).await?.is_none(),
             )
         });
         let all = futures::future::try_join_all(is_last).await?;

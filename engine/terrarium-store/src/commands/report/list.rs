@@ -82,6 +82,9 @@ mod tests {
     fn the_reference_has_them_as_they_are() {
         let page = include_str!("../../../../../docs/reference/reports.md");
         let made = super::markdown(&terrarium_usage::report::all());
-        assert!(page.contains(&made), "put `terrarium-store report list --markdown` into docs/reference/reports.md");
+        assert!(
+            page.contains(&made),
+            "put `terrarium-store report list --markdown` into docs/reference/reports.md"
+        );
     }
 }

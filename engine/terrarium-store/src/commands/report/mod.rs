@@ -6,6 +6,7 @@ mod page;
 mod picture;
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 
 use arrow::array::RecordBatch;
 use chrono::{Datelike, NaiveDate};
@@ -51,22 +52,42 @@ pub(crate) async fn run(args: &ReportArgs) -> Result<u8, CliError> {
             return Err(CliError::Usage("Parquet is not for a terminal: name a file with -o".to_owned()));
         }
         None => out::bytes_out(&bytes)?,
-        Some(path) => {
-            // Whole or not at all, and in nobody else's way.
-            let new = path.with_extension(format!("new{}", std::process::id()));
-            let written = std::fs::File::create(&new)
-                .and_then(|mut file| file.write_all(&bytes))
-                .and_then(|()| std::fs::rename(&new, path));
-            written.map_err(|source| {
-                let _ = std::fs::remove_file(&new);
-                CliError::File { path: path.clone(), source }
-            })?;
-        }
+        Some(path) => write(path, &bytes).map_err(|source| CliError::File { path: path.clone(), source })?,
     }
     Ok(0)
 }
 
+/// A file is there whole or not at all, and in nobody else's way; what is no file is written to.
+fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    if path.exists() && !path.is_file() {
+        return std::fs::OpenOptions::new().write(true).open(path)?.write_all(bytes);
+    }
+    for attempt in 0..100 {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".new{}-{attempt}", std::process::id()));
+        let new = path.with_file_name(name);
+        // Never one that is there already, nor behind a link.
+        let mut file = match std::fs::OpenOptions::new().write(true).create_new(true).open(&new) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
+            opened => opened?,
+        };
+        let done = file.write_all(bytes).and_then(|()| std::fs::rename(&new, path));
+        if done.is_err() {
+            let _ = std::fs::remove_file(&new);
+        }
+        return done;
+    }
+    Err(std::io::Error::from(std::io::ErrorKind::AlreadyExists))
+}
+
 fn asked(args: &ReportArgs) -> Result<Asked, CliError> {
+    let named =
+        [&args.cluster, &args.domain, &args.project, &args.user, &args.env, &args.origin, &args.queue];
+    for name in named.into_iter().flatten().chain(&args.libraries) {
+        if name.is_empty() || name.chars().any(char::is_control) {
+            return Err(CliError::Usage(format!("`{}` is no name", out::printable(name))));
+        }
+    }
     let public = args.public.then_some(args.people);
     let (since, until) = match (&args.since, &args.until) {
         (None, None) if public.is_some() => last_month(),
@@ -142,8 +163,11 @@ fn title(answered: &Answered, choice: &Choice) -> String {
 }
 
 /// What stands below it.
-fn below(answered: &Answered) -> String {
-    if answered.report.name == "overhead" { String::new() } else { completeness_words(&answered.complete) }
+fn below(answered: &Answered, choice: &Choice) -> String {
+    let Some(complete) = &answered.complete else { return String::new() };
+    let words = completeness_words(complete);
+    // A process' class of environment is not told apart in what is counted for it.
+    if choice.env.is_some() { format!("{words} (in all kinds of environments)") } else { words }
 }
 
 fn render(format: Format, answered: &Answered, choice: &Choice) -> Result<Vec<u8>, CliError> {
@@ -152,7 +176,7 @@ fn render(format: Format, answered: &Answered, choice: &Choice) -> Result<Vec<u8
         Format::Table => {
             let hidden = hidden(answered);
             let hidden: Vec<&str> = hidden.iter().map(String::as_str).collect();
-            let mut text = format!("{}\n\n", title(answered, choice));
+            let mut text = format!("{}\n\n", out::printable(&title(answered, choice)));
             if rows.iter().all(|batch| batch.num_rows() == 0) {
                 text.push_str("no rows\n");
             } else {
@@ -160,7 +184,7 @@ fn render(format: Format, answered: &Answered, choice: &Choice) -> Result<Vec<u8
             }
             text.push('\n');
             let notes = answered.notes.iter().map(String::as_str);
-            for line in [below(answered).as_str(), report.note.as_str()]
+            for line in [below(answered, choice).as_str(), report.note.as_str()]
                 .into_iter()
                 .chain(notes)
                 .filter(|l| !l.is_empty())
@@ -174,7 +198,7 @@ fn render(format: Format, answered: &Answered, choice: &Choice) -> Result<Vec<u8
         Format::Json => format!("{}\n", document(answered, choice)).into_bytes(),
         Format::Parquet => report::parquet(answered)?,
         Format::Svg => {
-            picture::draw(answered, &title(answered, choice), &below(answered), picture::Place::File)
+            picture::draw(answered, &title(answered, choice), &below(answered, choice), picture::Place::File)
                 .into_bytes()
         }
         Format::Html => page::page(answered, choice).into_bytes(),
@@ -182,7 +206,14 @@ fn render(format: Format, answered: &Answered, choice: &Choice) -> Result<Vec<u8
 }
 
 fn document(answered: &Answered, choice: &Choice) -> serde_json::Value {
-    let (report, complete) = (&answered.report, &answered.complete);
+    let report = &answered.report;
+    let complete = answered.complete.as_ref().map(|complete| {
+        json!({
+            "processes": complete.processes, "python": complete.python, "opted_out": complete.opted_out,
+            "incomplete": complete.incomplete, "lost": complete.lost, "sampled": complete.sampled, "doubtful": complete.doubtful,
+            "in_jobs": complete.in_jobs, "accounted": complete.accounted,
+        })
+    });
     json!({
         "schema": "terrarium.report/2",
         "report": report.name,
@@ -197,11 +228,7 @@ fn document(answered: &Answered, choice: &Choice) -> serde_json::Value {
         "columns": report.columns.iter().map(|(name, about)| json!({"name": name, "about": about})).collect::<Vec<_>>(),
         "note": report.note,
         "notes": answered.notes,
-        "completeness": {
-            "processes": complete.processes, "python": complete.python, "opted_out": complete.opted_out,
-            "incomplete": complete.incomplete, "lost": complete.lost, "sampled": complete.sampled, "doubtful": complete.doubtful,
-            "in_jobs": complete.in_jobs, "accounted": complete.accounted,
-        },
+        "completeness": complete,
         "rows": objects(&answered.rows),
     })
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
-use terrarium_usage::report::{Answered, Completeness, Report};
+use terrarium_usage::report::{Answered, Report};
 
 use crate::cli::ReportArgs;
 use crate::error::CliError;
@@ -68,7 +68,7 @@ pub(super) fn measure(report: Report, args: &ReportArgs) -> Result<Answered, Cli
     let _ = std::fs::remove_dir_all(&spool);
     out::progress_end();
     let rows = rows?;
-    Ok(Answered { report, rows: vec![batch(&rows)?], complete: Completeness::default(), notes: Vec::new() })
+    Ok(Answered { report, rows: vec![batch(&rows)?], complete: None, notes: Vec::new() })
 }
 
 fn rows(python: &Path, hook: &Path, spool: &Path, named: &[String]) -> Result<Vec<Row>, CliError> {

@@ -11,7 +11,7 @@ use super::{below, hidden, objects, picture, title};
 pub(super) fn page(answered: &Answered, choice: &Choice) -> String {
     let report = &answered.report;
     let whole = title(answered, choice);
-    let picture = picture::draw(answered, &whole, &below(answered), picture::Place::Page);
+    let picture = picture::draw(answered, &whole, &below(answered, choice), picture::Place::Page);
     let hidden = hidden(answered);
     let columns: Vec<&(String, String)> =
         report.columns.iter().filter(|(name, _)| !hidden.contains(name)).collect();
@@ -52,7 +52,7 @@ pub(super) fn page(answered: &Answered, choice: &Choice) -> String {
         title = Escaped(&whole),
         heading = Escaped(&report.title),
         question = Escaped(&report.question),
-        complete = Escaped(&below(answered)),
+        complete = Escaped(&below(answered, choice)),
         note = Escaped(&report.note),
     )
 }

@@ -51,9 +51,7 @@ pub(super) fn draw(answered: &Answered, title: &str, note: &str, place: Place) -
             let ranged = |row: &Row| {
                 // Where one value is drawn and its interval is known.
                 let [value] = values.as_slice() else { return None };
-                let error = number(row, &format!("{value}_error"))?;
-                let value = number(row, value)?;
-                Some(((value - error).max(0.0), value + error))
+                Some((number(row, &format!("{value}_least"))?, number(row, &format!("{value}_most"))?))
             };
             let bar = |row: &Row| Bar {
                 name: label.iter().map(|column| text(row, column)).collect::<Vec<_>>().join(" "),
