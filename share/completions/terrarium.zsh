@@ -601,7 +601,7 @@ _terrarium_commands() {
 'kernel:Make Jupyter kernels that run in a jail' \
 'track:Which libraries the Python processes of a job have loaded' \
 'collect:Turn records into segments, and segments into tables' \
-'store:The tables\: check, compact, expire, forget, sql, schema' \
+'store:The tables\: check, compact, rollup, expire, forget, sql, schema' \
 'report:What a centre asks\: which libraries, by whom, in which jobs, from where; \`list\` lists 29 questions' \
 'import:Bring in what sites already have\: XALT, Customs, snapshots, accounting' \
 'collect-reader:Reads what environments hold, for \`collect\`' \
@@ -638,7 +638,7 @@ _terrarium__subcmd__help_commands() {
 'kernel:Make Jupyter kernels that run in a jail' \
 'track:Which libraries the Python processes of a job have loaded' \
 'collect:Turn records into segments, and segments into tables' \
-'store:The tables\: check, compact, expire, forget, sql, schema' \
+'store:The tables\: check, compact, rollup, expire, forget, sql, schema' \
 'report:What a centre asks\: which libraries, by whom, in which jobs, from where; \`list\` lists 29 questions' \
 'import:Bring in what sites already have\: XALT, Customs, snapshots, accounting' \
 'collect-reader:Reads what environments hold, for \`collect\`' \

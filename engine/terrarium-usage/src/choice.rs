@@ -199,5 +199,5 @@ pub(crate) async fn fields(store: &Store) -> Result<(u64, BTreeMap<String, Vec<F
             }
         }
     }
-    Ok((version as u64, all))
+    Ok((version, all))
 }

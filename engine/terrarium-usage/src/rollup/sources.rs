@@ -40,7 +40,7 @@ impl Sources {
                 days.entry((value("cluster"), day)).or_default().push(file);
             }
             days.values_mut().for_each(|files| files.sort_by(|a, b| a.path.cmp(&b.path)));
-            Ok::<_, Error>((table.name, version as u64, id, days))
+            Ok::<_, Error>((table.name, version, id, days))
         });
         let mut sources =
             Sources { tables: BTreeMap::new(), versions: BTreeMap::new(), ids: BTreeMap::new() };
