@@ -47,11 +47,12 @@ pub(super) fn page(answered: &Answered, choice: &Choice) -> String {
          svg{{width:100%;height:auto}}.w{{overflow-x:auto}}table{{border-collapse:collapse;width:100%}}th,td{{text-align:left;padding:.25rem .6rem;border-bottom:1px solid #dde1e6}}\
          td.n{{text-align:right;font-variant-numeric:tabular-nums}}dt{{font-weight:600}}dd{{margin:0 0 .3rem 1rem}}p.q{{color:#57606a}}\n\
          @media (prefers-color-scheme:dark){{body{{color:#e8eaed;background:#15191e}}th,td{{border-color:#2f3640}}p.q{{color:#a7b0ba}}{DARK_CSS}}}\n</style></head>\n\
-         <body><h1>{heading}</h1><p class=\"q\">{question}</p>\n{picture}\n\
+         <body><h1>{heading}</h1><p class=\"q\">{question} {about}</p>\n{picture}\n\
          <div class=\"w\"><table><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>\n<p>{complete}</p><p>{note}</p>\n{notes}<h2>What the columns mean</h2><dl>\n{meaning}</dl></body></html>\n",
         title = Escaped(&whole),
         heading = Escaped(&report.title),
         question = Escaped(&report.question),
+        about = Escaped(whole.strip_prefix(&report.title).unwrap_or_default().trim_start_matches([',', ' '])),
         complete = Escaped(&below(answered, choice)),
         note = Escaped(&report.note),
     )
