@@ -36,12 +36,12 @@ const PROCESS_JOBS: &str = "SELECT p.cluster, p.date, p.process_id, p.\"user\", 
 
 const VIEWS: [(&str, &str); 2] = [("loads", LOADS), ("process_jobs", PROCESS_JOBS)];
 
-/// Whether a query asks this table or view: it has its name behind FROM or JOIN.
-fn mentions(query: &str, table: &str) -> bool {
+/// Whether a query asks this table or view: it has its name behind FROM or JOIN, or, in somebody's own query, anywhere.
+fn mentions(query: &str, table: &str, anywhere: bool) -> bool {
     let mut words = query.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty());
     let mut is_next = false;
     words.any(|word| {
-        let found = is_next && word.eq_ignore_ascii_case(table);
+        let found = (is_next || anywhere) && word.eq_ignore_ascii_case(table);
         is_next = word.eq_ignore_ascii_case("from") || word.eq_ignore_ascii_case("join");
         found
     })
@@ -73,6 +73,8 @@ impl Session {
         choice: Option<&Choice>,
         memory: usize,
     ) -> Result<Self> {
+        // Reports are written so that it shows what they ask; people write as they like.
+        let is_own = choice.is_none();
         let chosen = choice.map(Choice::views).unwrap_or_default();
         let chosen = chosen.iter().map(|(name, query)| (*name, query.as_str()));
         // In the order in which they are made: what a view refers to is there already.
@@ -81,14 +83,14 @@ impl Session {
         let mut text = code.collect::<Vec<_>>().join("\n");
         let mut used = Vec::new();
         for (name, definition) in views.iter().rev() {
-            if mentions(&text, name) {
+            if mentions(&text, name, is_own) {
                 text.push(' ');
                 text.push_str(definition);
                 used.push((*name, *definition));
             }
         }
         let tables: Vec<&'static Table> =
-            TABLES.into_iter().filter(|table| mentions(&text, table.name)).collect();
+            TABLES.into_iter().filter(|table| mentions(&text, table.name, is_own)).collect();
         let session = Self::with(store, &tables, memory).await?;
         for (name, definition) in used.into_iter().rev() {
             session.view(name, definition).await?;
