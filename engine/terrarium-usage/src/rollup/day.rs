@@ -51,6 +51,30 @@ impl Numbered {
     }
 }
 
+/// What is a library: texts that tell it.
+struct Rule {
+    python: u32,
+    own: u32,
+    unknown: u32,
+}
+
+impl Rule {
+    fn new(builder: &mut Builder) -> Self {
+        Rule {
+            python: builder.text("python"),
+            own: builder.text("(own code)"),
+            unknown: builder.text("unknown"),
+        }
+    }
+
+    /// Of package, distribution, version and origin. What code makes at run time belongs to nothing that was installed; imported
+    /// records may not tell where it lay.
+    fn is_library(&self, [package, distribution, _, origin]: [u32; 4], asked: Option<bool>) -> bool {
+        let is_made = origin == self.unknown && distribution == 0 && asked.is_some();
+        origin != self.python && package != self.own && !is_made
+    }
+}
+
 struct Process {
     number: u32,
     is_python: bool,
@@ -213,8 +237,7 @@ async fn imports(
             let mut number = |name: &str| Numbered::of(&batch, name, |text| builder.text(text));
             let (package, distribution) = (number("package")?, number("distribution")?);
             let (version, origin) = (number("version")?, number("origin")?);
-            let (python, own, unknown) =
-                (builder.text("python"), builder.text("(own code)"), builder.text("unknown"));
+            let rule = Rule::new(builder);
             let ids = column(&batch, "process_id", &DataType::Int64)?;
             let direct = column(&batch, "direct", &DataType::Boolean)?;
             let direct = direct.as_boolean();
@@ -225,9 +248,7 @@ async fn imports(
                 let Some(process) = processes.get(id).filter(|process| process.is_python) else { continue };
                 let of = [package.at(i), distribution.at(i), version.at(i), origin.at(i)];
                 let asked = direct.is_valid(i).then(|| direct.value(i));
-                // What code makes at run time belongs to nothing that was installed; imported records may not tell where it lay.
-                let is_made = of[3] == unknown && of[1] == 0 && asked.is_some();
-                let is_library = of[3] != python && of[0] != own && !is_made;
+                let is_library = rule.is_library(of, asked);
                 let number = match last {
                     Some((known, was_library, number)) if known == of && was_library == is_library => number,
                     _ => {
@@ -321,16 +342,14 @@ async fn from_sums(
             let (package, distribution, version) =
                 (number("package")?, number("distribution")?, number("version")?);
             let (origin, class) = (number("origin")?, number("environment_class")?);
-            let (python, own, unknown) =
-                (builder.text("python"), builder.text("(own code)"), builder.text("unknown"));
+            let rule = Rule::new(builder);
             let direct = column(&batch, "direct", &DataType::Boolean)?;
             let direct = direct.as_boolean();
             let users = column(&batch, "users", &DataType::Binary)?;
             for (i, users) in users.as_binary::<i32>().iter().enumerate() {
                 let of = [package.at(i), distribution.at(i), version.at(i), origin.at(i)];
                 let asked = direct.is_valid(i).then(|| direct.value(i));
-                let is_made = of[3] == unknown && of[1] == 0 && asked.is_some();
-                let is_library = of[3] != python && of[0] != own && !is_made;
+                let is_library = rule.is_library(of, asked);
                 let [package, distribution, version, origin] = of;
                 let one = Package { package, distribution, version, origin, is_library };
                 let one = (package != 0).then(|| builder.package(one));
